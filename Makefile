@@ -1,0 +1,38 @@
+# make repro            everything, with the default parameters      make repro PROFILE=smoke   the same, small
+# make test             unit tests, the smoke pipeline, nbval        make lab                   the notebooks, by hand
+PYTHON  ?= python3
+BIN     := .venv/bin
+PROFILE ?=
+
+export HF_HUB_OFFLINE := 1
+export DVC_NO_ANALYTICS := 1
+export TOKENIZERS_PARALLELISM := false
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: install repro test lint lab clean
+
+install: .venv/.done
+.venv/.done: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+repro: install
+	@$(BIN)/python -m emolib.pipeline $(if $(PROFILE),--profile $(PROFILE))
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m emolib.pipeline --profile smoke --copy .smoke --nbval
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: install
+	$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf .smoke .checkpoints

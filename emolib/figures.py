@@ -1,0 +1,70 @@
+"""Pictures for the notebooks: grids of images with labels, flow fields as colours, training curves.
+
+An image is a torch tensor (3, H, W) in [0, 1] or a numpy array (H, W, 3), uint8 or float in [0, 1]; None leaves a gap.
+"""
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+
+def as_picture(image) -> np.ndarray:
+    """Any image of emolib as float (H, W, 3) in [0, 1] for matplotlib."""
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu().float().numpy()
+        image = image.transpose(1, 2, 0) if image.ndim == 3 and image.shape[0] in (1, 3) else image
+    image = image / 255.0 if image.dtype == np.uint8 else image
+    image = image[..., None] if image.ndim == 2 else image
+    return np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0.0, 1.0)
+
+
+def image_grid(rows, row_labels=None, col_labels=None, title: str = "", cell: float = 1.4) -> Figure:
+    """A labelled grid. ``rows``: list of lists of images; ``cell``: side of a cell in inches."""
+    n_rows, n_cols = len(rows), max(len(row) for row in rows)
+    figure = Figure(figsize=(cell * n_cols + 0.9, cell * n_rows + (0.5 if title else 0.2)), layout="constrained")
+    axes = figure.subplots(n_rows, n_cols, squeeze=False)
+    for i, row in enumerate(rows):
+        for j in range(n_cols):
+            axis = axes[i][j]
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            if j < len(row) and row[j] is not None:
+                axis.imshow(as_picture(row[j]), interpolation="nearest")
+            if j == 0 and row_labels is not None:
+                axis.set_ylabel(row_labels[i], rotation=0, ha="right", va="center", fontsize=9)
+            if i == 0 and col_labels is not None and j < len(col_labels):
+                axis.set_title(col_labels[j], fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def flow_to_rgb(flow, largest: float | None = None) -> torch.Tensor:
+    """A flow field (2, H, W) as colours (3, H, W) in [0, 1]: hue is the direction, saturation the length; white is no motion.
+
+    ``largest``: the length drawn fully saturated (default: the field's own largest); give the same one to compare fields.
+    """
+    x, y = torch.as_tensor(flow).detach().cpu().double().numpy()
+    length = np.hypot(x, y)
+    largest = largest or max(float(length.max()), 1e-12)
+    hue = np.arctan2(-y, x) / (2 * np.pi) % 1.0
+    hsv = np.stack([hue, np.clip(length / largest, 0, 1), np.ones_like(hue)], -1)
+    return torch.from_numpy(matplotlib.colors.hsv_to_rgb(hsv).transpose(2, 0, 1)).float()
+
+
+def curves(table, names=None, x: str = "step", title: str = "", log: bool = False) -> Figure:
+    """The columns ``names`` (default: all) of a table against column ``x``, one small panel each."""
+    names = [n for n in table.columns if n != x] if names is None else list(names)
+    figure = Figure(figsize=(2.6 * len(names), 2.1), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
+        axis.plot(table[x], table[name], lw=1.2)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel(x, fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+        if log:
+            axis.set_yscale("log")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure

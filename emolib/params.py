@@ -1,0 +1,217 @@
+"""Typed parameters: ``params.yaml`` -> frozen dataclasses, every value checked, every refusal by name.
+
+One section a stage, named as the stage without its number (``eac`` for ``04_eac``: a key that starts with a digit
+cannot be set with ``dvc exp run -S``). The defaults below *are* the ``cpu`` profile; ``conf/base.yaml`` and ``params.yaml`` are
+written from them (``python -m emolib.params --write``), the other profiles are overlays in ``conf/profile/``.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import sys
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from emolib.errors import EmolibError
+
+EMOTIONS = ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")
+INTENSITIES = (1, 2, 3)
+
+
+def _number(default, low, high, doc):
+    return field(default=default, metadata={"low": low, "high": high, "doc": doc})
+
+
+def _choice(default, choices, doc):
+    return field(default=default, metadata={"choices": tuple(choices), "doc": doc})
+
+
+def _text(default, doc):
+    return field(default=default, metadata={"doc": doc})
+
+
+def _texts(default, doc):
+    return field(default_factory=lambda: tuple(default), metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class Base:
+    """What every stage shares."""
+
+    seed: int = _number(7, 0, 2**31 - 1, "the one seed every random draw comes from")
+    size: int = _number(128, 32, 1024, "side of the aligned face crop, pixels")
+    device: str = _choice("auto", ("auto", "cpu", "cuda"), "auto takes a GPU where there is one")
+    precision: str = _choice("no", ("no", "bf16", "fp16"), "mixed precision of training (accelerate)")
+
+
+@dataclass(frozen=True)
+class Data:
+    corpus: str = _choice("synth", ("synth", "mead", "ravdess", "cremad"), "which corpus; all but synth need root")
+    root: str = _text("", "folder of a real corpus as its owner packs it")
+    train_identities: int = _number(12, 1, 1000, "identities to train on (the paper: 36)")
+    test_identities: int = _number(4, 1, 1000, "identities never trained on")
+    takes: int = _number(1, 1, 100, "clips for each identity x emotion x intensity")
+    seconds: float = _number(1.6, 0.6, 30.0, "length of a synthetic clip, s")
+
+
+@dataclass(frozen=True)
+class Fitting:
+    iterations: int = _number(6, 1, 1000, "Gauss-Newton iterations of the landmark term")
+
+
+@dataclass(frozen=True)
+class Critics:
+    batch_size: int = _number(32, 1, 4096, "images or windows a step")
+    lr: float = _number(1e-3, 1e-7, 1.0, "Adam learning rate")
+    emotion_steps: int = _number(300, 1, 10**7, "steps of each of the two emotion nets")
+    sync_steps: int = _number(400, 1, 10**7, "steps of SyncNet")
+    clip_steps: int = _number(300, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
+
+
+@dataclass(frozen=True)
+class Eac:
+    variants: tuple[str, ...] = _texts(
+        ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), "Table 3 rows of EAC; a DVC matrix"
+    )
+    steps: int = _number(300, 1, 10**7, "optimiser steps")
+    batch_size: int = _number(8, 1, 4096, "clips a step (the paper: 128)")
+    frames: int = _number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
+    lr: float = _number(2e-4, 1e-7, 1.0, "Adam learning rate (Sec. 4.1)")
+    lambda_clip: float = _number(1.0, 0.0, 1e4, "Eq. 5")
+    lambda_emo: float = _number(1.0, 0.0, 1e4, "Eq. 5")
+    lambda_rec: float = _number(100.0, 0.0, 1e4, "Eq. 5")
+    lambda_lm: float = _number(0.1, 0.0, 1e4, "Eq. 5")
+    lambda_reg: float = _number(0.01, 0.0, 1e4, "Eq. 5")
+
+
+@dataclass(frozen=True)
+class Hef:
+    variants: tuple[str, ...] = _texts(("full", "wo_res", "wo_hie"), "Table 3 rows of HEF; a DVC matrix")
+    steps: int = _number(300, 1, 10**7, "optimiser steps of the generator")
+    batch_size: int = _number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
+    lr: float = _number(2e-3, 1e-7, 1.0, "Adam learning rate (Sec. 4.1)")
+    lambda_rec: float = _number(5.0, 0.0, 1e4, "Eq. 11")
+    lambda_p: float = _number(5.0, 0.0, 1e4, "Eq. 11")
+    lambda_adv: float = _number(1.0, 0.0, 1e4, "Eq. 11")
+
+
+@dataclass(frozen=True)
+class Ecg:
+    landmark_steps: int = _number(400, 1, 10**7, "steps of the landmark generator G_L")
+    texture_steps: int = _number(200, 1, 10**7, "steps of the texture generator G_T")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    n_clips: int = _number(12, 1, 10**6, "test clips each row is measured on")
+
+
+@dataclass(frozen=True)
+class Unseen:
+    frames: int = _number(5, 2, 100, "frames shown a row")
+
+
+@dataclass(frozen=True)
+class Params:
+    base: Base = field(default_factory=Base)
+    data: Data = field(default_factory=Data)
+    fitting: Fitting = field(default_factory=Fitting)
+    critics: Critics = field(default_factory=Critics)
+    eac: Eac = field(default_factory=Eac)
+    hef: Hef = field(default_factory=Hef)
+    ecg: Ecg = field(default_factory=Ecg)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    unseen: Unseen = field(default_factory=Unseen)
+
+
+def _closest(name: str, known) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _checked(name: str, value, kind, metadata):
+    """``value`` converted to ``kind`` and checked against ``metadata``, or an :class:`EmolibError` that names it."""
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value) or not value:
+            raise EmolibError(f"parameter {name} is {value!r}; expected a non-empty list of texts")
+        return tuple(value)
+    right = {int: int, float: (int, float), str: str, bool: bool}[kind]
+    if not isinstance(value, right) or (isinstance(value, bool) and kind is not bool):
+        raise EmolibError(f"parameter {name} is {value!r}; expected a value of type {kind.__name__}")
+    if "choices" in metadata and value not in metadata["choices"]:
+        raise EmolibError(f"parameter {name} is {value!r}; expected one of {', '.join(map(str, metadata['choices']))}")
+    if "low" in metadata and not metadata["low"] <= value <= metadata["high"]:
+        raise EmolibError(f"parameter {name} is {value}; expected {metadata['low']} to {metadata['high']}")
+    return kind(value)
+
+
+def _section(cls, values, name: str):
+    if not isinstance(values, dict):
+        raise EmolibError(f"parameter section {name} is {values!r}; expected a mapping")
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in fields:
+            raise EmolibError(
+                f"unknown parameter {name}.{key}{_closest(str(key), fields)}; {name} has: {', '.join(fields)}"
+            )
+    return cls(**{k: _checked(f"{name}.{k}", v, hints[k], fields[k].metadata) for k, v in values.items()})
+
+
+def from_dict(values: dict) -> Params:
+    """Params from a nested mapping; a key left out keeps its default, an unknown or wrong one is refused by name."""
+    sections = {f.name: f.default_factory for f in dataclasses.fields(Params)}
+    if not isinstance(values, dict):
+        raise EmolibError(f"the parameters are {values!r}; expected sections {', '.join(sections)}")
+    for key in values:
+        if key not in sections:
+            raise EmolibError(
+                f"unknown parameter section {key}{_closest(str(key), sections)}; expected: {', '.join(sections)}"
+            )
+    return Params(**{k: _section(sections[k], v, k) for k, v in values.items()})
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Reads and checks a parameter file. Raises :class:`EmolibError` for a missing, unreadable or wrong one."""
+    path = Path(path)
+    if not path.is_file():
+        raise EmolibError(f"no parameter file at {path}; run from the project's root or write one with --write")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise EmolibError(f"{path} is not valid YAML: {str(error).splitlines()[0]}; mend it or write it anew") from None
+    return from_dict(values or {})
+
+
+def default_yaml() -> str:
+    """The default parameters as commented YAML, in the order of the stages."""
+    lines = ["# Written by `python -m emolib.params --write` from the defaults in emolib/params.py (the cpu profile)."]
+    for section in dataclasses.fields(Params):
+        lines.append(f"{section.name}:")
+        for f in dataclasses.fields(section.default_factory):
+            value = f.default if f.default is not dataclasses.MISSING else list(f.default_factory())
+            text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+            lines.append(f"  {f.name}: {text}  # {f.metadata['doc']}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m emolib.params", description="check params.yaml, or write it")
+    parser.add_argument("--write", action="store_true", help="write conf/base.yaml and params.yaml from the defaults")
+    if parser.parse_args().write:
+        for path in ("conf/base.yaml", "params.yaml"):
+            Path(path).write_text(default_yaml())
+        return 0
+    try:
+        load_params()
+    except EmolibError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
