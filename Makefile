@@ -1,5 +1,6 @@
 # make repro            everything, with the default parameters      make repro PROFILE=smoke   the same, small
 # make test             unit tests, the smoke pipeline, nbval        make lab                   the notebooks, by hand
+# make release          what repro trained -> data/pretrained, which `emolib talk` uses
 PYTHON  ?= python3
 BIN     := .venv/bin
 PROFILE ?=
@@ -9,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export TOKENIZERS_PARALLELISM := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install repro test lint lab clean
+.PHONY: install repro test release lint lab clean
 
 install: .venv/.done
 .venv/.done: pyproject.toml
@@ -26,6 +27,9 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m emolib.pipeline --profile smoke --copy .smoke --nbval
+
+release: install
+	$(BIN)/python -m emolib.release
 
 lint: install
 	$(BIN)/ruff check .

@@ -3,10 +3,18 @@
 An image is a torch tensor (3, H, W) in [0, 1] or a numpy array (H, W, 3), uint8 or float in [0, 1]; None leaves a gap.
 """
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure in inches that a notebook shows as a cell's last value, and only then."""
+    figure = plt.figure(figsize=(width, height), layout="constrained")  # pyplot registers the notebook's display
+    plt.close(figure)
+    return figure
 
 
 def as_picture(image) -> np.ndarray:
@@ -22,7 +30,7 @@ def as_picture(image) -> np.ndarray:
 def image_grid(rows, row_labels=None, col_labels=None, title: str = "", cell: float = 1.4) -> Figure:
     """A labelled grid. ``rows``: list of lists of images; ``cell``: side of a cell in inches."""
     n_rows, n_cols = len(rows), max(len(row) for row in rows)
-    figure = Figure(figsize=(cell * n_cols + 0.9, cell * n_rows + (0.5 if title else 0.2)), layout="constrained")
+    figure = new_figure(cell * n_cols + 0.9, cell * n_rows + (0.5 if title else 0.2))
     axes = figure.subplots(n_rows, n_cols, squeeze=False)
     for i, row in enumerate(rows):
         for j in range(n_cols):
@@ -41,22 +49,22 @@ def image_grid(rows, row_labels=None, col_labels=None, title: str = "", cell: fl
 
 
 def flow_to_rgb(flow, largest: float | None = None) -> torch.Tensor:
-    """A flow field (2, H, W) as colours (3, H, W) in [0, 1]: hue is the direction, saturation the length; white is no motion.
+    """A flow field (2, H, W) as colours (3, H, W) in [0, 1]: hue is direction, saturation is length, white is rest.
 
-    ``largest``: the length drawn fully saturated (default: the field's own largest); give the same one to compare fields.
+    ``largest``: the length drawn fully saturated (default: the field's own largest); give the same to compare fields.
     """
     x, y = torch.as_tensor(flow).detach().cpu().double().numpy()
     length = np.hypot(x, y)
     largest = largest or max(float(length.max()), 1e-12)
     hue = np.arctan2(-y, x) / (2 * np.pi) % 1.0
     hsv = np.stack([hue, np.clip(length / largest, 0, 1), np.ones_like(hue)], -1)
-    return torch.from_numpy(matplotlib.colors.hsv_to_rgb(hsv).transpose(2, 0, 1)).float()
+    return torch.from_numpy(hsv_to_rgb(hsv).transpose(2, 0, 1)).float()
 
 
 def curves(table, names=None, x: str = "step", title: str = "", log: bool = False) -> Figure:
     """The columns ``names`` (default: all) of a table against column ``x``, one small panel each."""
     names = [n for n in table.columns if n != x] if names is None else list(names)
-    figure = Figure(figsize=(2.6 * len(names), 2.1), layout="constrained")
+    figure = new_figure(2.6 * len(names), 2.1)
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         axis.plot(table[x], table[name], lw=1.2)
         axis.set_title(name, fontsize=9)

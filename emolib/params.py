@@ -55,6 +55,20 @@ class Data:
     test_identities: int = _number(4, 1, 1000, "identities never trained on")
     takes: int = _number(1, 1, 100, "clips for each identity x emotion x intensity")
     seconds: float = _number(1.6, 0.6, 30.0, "length of a synthetic clip, s")
+    clips_per_identity: int = _number(22, 8, 22, "of the 22 emotion x intensity pairs, how many (8: one an emotion)")
+    templates: tuple[str, ...] = _texts(
+        (
+            "a {} face",
+            "a {} person",
+            "a photo of a {} face",
+            "a person looking {}",
+            "someone who feels {}",
+            "a {} expression",
+            "the face of a person who is {}",
+            "this person is {}",
+        ),
+        "wordings of an emotion prompt; {} is the adjective",
+    )
 
 
 @dataclass(frozen=True)

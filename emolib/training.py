@@ -61,7 +61,9 @@ class Trainer:
         self.path = Path(checkpoints) / "checkpoint.safetensors"
         self.plots = plots
         self.averages = (
-            {k: {n: p.detach().clone() for n, p in self.unwrap(k).state_dict().items()} for k in optimizers} if ema else {}
+            {k: {n: p.detach().clone() for n, p in self.unwrap(k).state_dict().items()} for k in optimizers}
+            if ema
+            else {}
         )
         self.history: list[dict] = []
         self.step = self._resume()
@@ -181,7 +183,9 @@ class Trainer:
         """Replays the history through dvclive, so that a resumed run writes the same files as an unbroken one."""
         if self.plots is None or not self.accelerator.is_main_process:
             return
-        with Live(str(Path(self.plots) / self.name), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False) as live:
+        with Live(
+            str(Path(self.plots) / self.name), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
+        ) as live:
             for row in self.history:
                 live.step = row["step"]
                 for key, value in row.items():

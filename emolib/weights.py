@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 from emolib.errors import EmolibError
 
 
-def save_weights(path: str | Path, module: torch.nn.Module | dict, config: dict, dtype: torch.dtype | None = None) -> Path:
+def save_weights(
+    path: str | Path, module: torch.nn.Module | dict, config: dict, dtype: torch.dtype | None = None
+) -> Path:
     """Writes ``module``'s state (or a dict of tensors) and its JSON-able ``config``; floats as ``dtype`` if given."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

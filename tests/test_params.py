@@ -1,0 +1,91 @@
+import dataclasses
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from emolib.errors import EmolibError
+from emolib.params import Params, default_yaml, from_dict, load_params
+from emolib.pipeline import check, profiles
+from emolib.stage import project_root
+
+ROOT = project_root(__file__.rsplit("/", 1)[0])
+
+
+def test_defaults_round_trip_through_yaml():
+    assert from_dict(yaml.safe_load(default_yaml())) == Params()
+
+
+def test_base_is_what_the_code_says():
+    assert from_dict(yaml.safe_load((ROOT / "conf/base.yaml").read_text())) == Params()
+
+
+@pytest.mark.parametrize("profile", profiles(ROOT))
+def test_every_profile_composes_and_is_valid(profile):
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        values = OmegaConf.to_container(compose("config", overrides=[f"profile={profile}"]))
+    params = from_dict(values)
+    assert (params == Params()) == (profile == "cpu")
+
+
+def test_the_papers_hyper_parameters_are_in_its_profile():
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        params = from_dict(OmegaConf.to_container(compose("config", overrides=["profile=paper"])))
+    assert (params.eac.frames, params.eac.batch_size, params.eac.lr) == (32, 128, 2e-4)  # Sec. 4.1
+    assert (params.eac.lambda_clip, params.eac.lambda_emo, params.eac.lambda_rec) == (1, 1, 100)
+    assert (params.eac.lambda_lm, params.eac.lambda_reg) == (0.1, 0.01)
+    assert (params.hef.lr, params.hef.batch_size, params.base.size) == (2e-3, 8, 512)
+    assert (params.hef.lambda_rec, params.hef.lambda_p, params.hef.lambda_adv) == (5, 5, 1)
+    assert (params.data.corpus, params.data.train_identities) == ("mead", 36)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"eac": {"step": 3}}, "unknown parameter eac.step (did you mean 'steps'?)"),
+        ({"hefs": {}}, "unknown parameter section hefs (did you mean 'hef'?)"),
+        ({"eac": {"steps": 0}}, "parameter eac.steps is 0; expected 1 to"),
+        ({"eac": {"steps": "many"}}, "parameter eac.steps is 'many'; expected a value of type int"),
+        ({"eac": {"steps": True}}, "parameter eac.steps is True"),
+        ({"base": {"device": "tpu"}}, "parameter base.device is 'tpu'; expected one of auto, cpu, cuda"),
+        ({"hef": {"variants": []}}, "parameter hef.variants is []"),
+        ({"hef": 3}, "parameter section hef is 3"),
+        ([1], "expected sections"),
+    ],
+)
+def test_wrong_parameters_are_refused_by_name(values, named):
+    with pytest.raises(EmolibError) as error:
+        from_dict(values)
+    assert named in str(error.value)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.one_of(st.integers(), st.text(max_size=5), st.none()), max_size=3))
+def test_a_section_is_either_valid_or_refused_in_one_sentence(values):
+    try:
+        params = from_dict({"eac": values})
+    except EmolibError as error:
+        assert "eac" in str(error)
+    else:
+        assert all(getattr(params.eac, k) == v for k, v in values.items())
+
+
+def test_a_file_that_is_not_there_and_one_that_is_not_yaml(tmp_path):
+    with pytest.raises(EmolibError, match="no parameter file"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(EmolibError, match="not valid YAML"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_profile_that_does_not_exist_is_refused_with_the_ones_that_do():
+    with pytest.raises(EmolibError, match="no profile 'fast' .* cpu, gpu, paper, smoke"):
+        check(ROOT, "fast")
+
+
+def test_every_parameter_is_documented():
+    for section in dataclasses.fields(Params):
+        for f in dataclasses.fields(section.default_factory):
+            assert f.metadata["doc"], f"{section.name}.{f.name}"
