@@ -1,9 +1,9 @@
 """Text prompts that say a clip's emotion, as Sec. 3.2 feeds to the text tower.
 
-A prompt is a template of ``data.templates`` (with a slot ``{}``) filled with an adjective of the class and, sometimes, a word
-for its strength. Many wordings per class, because a text tower that sees one template learns the template: at test
-time the embeddings of :func:`prompts` are averaged. The words of the compound and new emotions (hatred, awe ...) are kept
-out, so that those stay unseen.
+A prompt is a template of ``data.templates`` (with a slot ``{}``) filled with an adjective of the class and, sometimes, a
+word for its strength. Many wordings per class, because a text tower that sees one template learns the template: at test
+time the embeddings of :func:`prompts` are averaged. The words of the compound and new emotions (hatred, awe ...) are
+kept out, so that those stay unseen.
 """
 
 from collections.abc import Sequence
@@ -38,10 +38,10 @@ def _check(emotion: str, templates: Sequence[str]) -> None:
 def fill(template: str, words: str) -> str:
     """``fill("a {} face", "angry")`` -> "an angry face"."""
     before, after = template.split("{}")
-    if before.endswith("a ") and words[0] in "aeiou":
-        before = before[:-1] + "n "
-    elif before.endswith("a ") and words.startswith("a "):
+    if before.endswith("a ") and words.startswith("a "):
         words = words.removeprefix("a ")
+    elif before.endswith("a ") and words[0] in "aeiou":
+        before = before[:-1] + "n "
     return before + words + after
 
 
@@ -60,7 +60,7 @@ def sample_prompt(
 
 
 def prompts(emotion: str, templates: Sequence[str] = TEMPLATES) -> list[str]:
-    """Every template with every adjective of ``emotion``, in a fixed order: embed all, average, normalise (test time)."""
+    """Every template with every adjective of ``emotion``, in a fixed order: embed them all and average (test time)."""
     _check(emotion, templates)
     return [fill(template, word) for word in WORDS[emotion] for template in templates]
 
