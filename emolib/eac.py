@@ -2,14 +2,15 @@
 
     A (B,T,W,80) --MLP--> [sigma = mu sigma_base, tokens] + PE + MLP(z_emo) --Phi--> sigma_hat (B,C), beta_hat (B,T,64)
 
-``A`` holds, for each video frame, the W mel frames centred on it (100 mel frames a second). ``z_emo`` is a text, image or
-audio embedding of one space (Eq. 2); ``mu`` is the intensity, 1 to 3. The rows of Table 3 are :data:`VARIANTS`: other
+``A`` holds, for each video frame, the W mel frames centred on it (100 mel frames a second). ``z_emo`` is a text, image
+or audio embedding of one space (Eq. 2); ``mu`` is the intensity, 1 to 3. The rows of Table 3 are :data:`VARIANTS`: other
 encodings of the emotion, other networks for Phi, and the same network trained without L_emo.
 Training is in :mod:`emolib.eac_losses`.
 """
 
 import itertools
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emolib.errors import EmolibError
+from emolib.media.audio import MEL_RATE, N_MELS, mel_windows
 from emolib.params import EMOTIONS
 from emolib.weights import load_into, load_weights, save_weights
 
 BETA = 64
-MEL_BANDS = 80
-MEL_RATE = 100  # mel frames a second: 16 kHz, hop 160
 
 
 class Variant(NamedTuple):
@@ -91,7 +91,7 @@ class AudioEncoder(nn.Module):
 
     def __init__(self, embedding_dim: int, dim: int, depth: int, heads: int, dropout: float):
         super().__init__()
-        self.patch = nn.Linear(self.PATCH * MEL_BANDS, dim)
+        self.patch = nn.Linear(self.PATCH * N_MELS, dim)
         self.cls = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.encoder = _transformer(dim, depth, heads, dropout)
         self.head = nn.Linear(dim, embedding_dim)
@@ -133,7 +133,7 @@ class Eac(nn.Module):
         self.arch, self.encoding, _ = VARIANTS[variant]
         if self.encoding == "onehot":
             embedding_dim = self.config["embedding_dim"] = len(EMOTIONS)
-        self.audio_mlp = _mlp(window * MEL_BANDS, 2 * dim, dim)  # MLP(A)
+        self.audio_mlp = _mlp(window * N_MELS, 2 * dim, dim)  # MLP(A)
         self.emotion_mlp = _mlp(embedding_dim, 2 * dim, dim)  # MLP(z_emo)
         self.intensity = nn.Parameter(torch.randn(dim) * 0.5)  # sigma_base
         if self.arch == "transformer":
@@ -200,27 +200,40 @@ class Eac(nn.Module):
         return load_into(model, state, path)
 
 
-# What a prompt that names a class contains, in the order of EMOTIONS.
+# What a text that names a class contains, in the order of EMOTIONS.
 _STEMS = ("neutral", "angr", "contempt", "disgust", "fear", "happ", "sad", "surpris")
 
 
-def codes(eac: Eac, ame, prompts: Sequence[str]) -> Tensor:
-    """Emotion codes (N,D) of texts for ``eac``: embeddings of ``ame`` or, for the one-hot variant, class codes.
+def code(eac: Eac, ame, words: str) -> Tensor:
+    """Emotion code (D,) of ``words`` ("sad", "sadly surprised", "hatred") in ``eac``'s encoding of emotions.
 
-    One-hot codes can only say what the classes say: a prompt that names a class gets its code, one that names several their
-    mean, and any other text has no code but zero (that is the point of Fig. 10).
+    clip, lm: the text embedding by ``ame`` (:class:`emolib.ame.Ame`). onehot: the class's code; the mean code where several
+    are named; zeros, the code of no class, for anything else, since one-hot codes have no way to say it (Fig. 10).
     """
-    if eac.encoding != "onehot":
-        return ame.text(list(prompts))
-    rows = torch.tensor([[float(stem in prompt.lower()) for stem in _STEMS] for prompt in prompts])
-    return rows / rows.sum(1, keepdim=True).clamp(min=1)
+    if eac.encoding == "onehot":
+        row = torch.tensor([float(stem in words.lower()) for stem in _STEMS])
+        return row / row.sum().clamp(min=1)
+    return ame.text([words])[0].float()
 
 
 def mix(embeddings: Tensor, weights: Sequence[float] | None = None) -> Tensor:
-    """One code (D,) between ``embeddings`` (K,D): their mean (Fig. 5, row 5), weighted if ``weights`` (K) are given."""
+    """One unit code (D,) between ``embeddings`` (K,D): their mean (Fig. 5, row 5), weighted if ``weights`` (K,) are given."""
     share = torch.ones(len(embeddings)) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
-    mean = (embeddings * (share / share.sum()).to(embeddings)[:, None]).sum(0)
-    return F.normalize(mean, dim=0) * embeddings.norm(dim=1).mean()
+    return F.normalize((embeddings * share.to(embeddings)[:, None]).sum(0), dim=0)
+
+
+class Windows:
+    """Mel windows (n_frames, W, 80) made slice by slice from a log-mel (F,80), so that long speech needs no more memory."""
+
+    def __init__(self, mel: np.ndarray, n_frames: int, fps: Fraction | float, width: int):
+        self.mel, self.n_frames, self.fps, self.width = mel, n_frames, fps, width
+
+    def __len__(self) -> int:
+        return self.n_frames
+
+    def __getitem__(self, frames: slice) -> np.ndarray:
+        start, stop, _ = frames.indices(self.n_frames)
+        return mel_windows(self.mel, stop - start, self.fps, self.width, start)
 
 
 def _styled(eac: Eac, windows: Tensor, z_emo: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,7 +252,7 @@ def predict_chunks(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields (beta (n,64), sigma (n,C)), in order, for speech of any length; what it holds is bounded by one window.
 
-    windows: mel windows (N,W,80) of the video frames, or anything with a length whose slices are that. z_emo: (D,) or a
+    windows: mel windows (N,W,80) of the video frames, or :class:`Windows`. z_emo: (D,) or a
     timeline (N,D). mu: a number or (N,). window: frames a pass, T of training by default; successive passes are blended
     linearly over ``overlap`` frames. Raises :class:`EmolibError` for an intensity outside 1 to 3 and for wrong windows.
     """
@@ -247,9 +260,9 @@ def predict_chunks(
     device = eac.beta_mean.device
     mu = torch.as_tensor(mu, dtype=torch.float32, device=device).expand(count)
     z_emo = torch.as_tensor(z_emo, dtype=torch.float32, device=device).expand(count, -1)
-    if count == 0 or tuple(windows[:1].shape[1:]) != (eac.config["window"], MEL_BANDS):
+    if count == 0 or tuple(windows[:1].shape[1:]) != (eac.config["window"], N_MELS):
         found = tuple(windows[:1].shape[1:]) if count else "none"
-        raise EmolibError(f"mel windows are {found}; expected {eac.config['window']} x {MEL_BANDS} for each frame")
+        raise EmolibError(f"mel windows are {found}; expected {eac.config['window']} x {N_MELS} for each frame")
     if mu.min() < 1 or mu.max() > 3:
         raise EmolibError(f"intensity {float(mu.min()):g} to {float(mu.max()):g}; expected values from 1 to 3")
     length = min(window or eac.config["frames"], count)

@@ -1,8 +1,9 @@
 """Typed parameters: ``params.yaml`` -> frozen dataclasses, every value checked, every refusal by name.
 
 One section a stage, named as the stage without its number (``eac`` for ``04_eac``: a key that starts with a digit
-cannot be set with ``dvc exp run -S``). The defaults below *are* the ``cpu`` profile; ``conf/base.yaml`` and ``params.yaml`` are
-written from them (``python -m emolib.params --write``), the other profiles are overlays in ``conf/profile/``.
+cannot be set with ``dvc exp run -S``). The defaults below *are* the ``cpu`` profile; ``conf/base.yaml`` and
+``params.yaml`` are written from them (``python -m emolib.params --write``), the other profiles are overlays in
+``conf/profile/``.
 """
 
 import argparse
@@ -73,16 +74,25 @@ class Data:
 
 @dataclass(frozen=True)
 class Fitting:
-    iterations: int = _number(6, 1, 1000, "Gauss-Newton iterations of the landmark term")
+    iterations: int = _number(4, 1, 1000, "Gauss-Newton iterations of the landmark term")
+    photometric: int = _number(15, 0, 10000, "photometric iterations for a single image (0: landmarks and colour only)")
+    workers: int = _number(2, 1, 256, "processes that fit clips side by side")
 
 
 @dataclass(frozen=True)
 class Critics:
-    batch_size: int = _number(32, 1, 4096, "images or windows a step")
-    lr: float = _number(1e-3, 1e-7, 1.0, "Adam learning rate")
+    batch_size: int = _number(32, 1, 4096, "images a step")
+    lr: float = _number(2e-3, 1e-7, 1.0, "AdamW learning rate, warmed up, then down along a cosine")
+    frames_per_clip: int = _number(8, 1, 1000, "frames of each clip that emotion nets and image tower train on")
+    cache_mb: int = _number(256, 1, 10**6, "memory for decoded frames, MB; a larger corpus is sampled")
     emotion_steps: int = _number(300, 1, 10**7, "steps of each of the two emotion nets")
-    sync_steps: int = _number(400, 1, 10**7, "steps of SyncNet")
-    clip_steps: int = _number(300, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
+    sync_steps: int = _number(250, 1, 10**7, "steps of SyncNet")
+    sync_batch: int = _number(64, 16, 4096, "windows a step of SyncNet, 8 of each clip")
+    clip_steps: int = _number(250, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
+    clip_model: str = _text("minilm-face", "open_clip model of AME; minilm-face is ours, trained here")
+    clip_pretrained: str = _text(
+        "", "open_clip tag or weights file of clip_model, e.g. openai for ViT-B-32; none for ours"
+    )
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,17 @@ class Eac:
     variants: tuple[str, ...] = _texts(
         ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), "Table 3 rows of EAC; a DVC matrix"
     )
-    steps: int = _number(300, 1, 10**7, "optimiser steps")
+    steps: int = _number(400, 1, 10**7, "optimiser steps")
     batch_size: int = _number(8, 1, 4096, "clips a step (the paper: 128)")
     frames: int = _number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
-    lr: float = _number(2e-4, 1e-7, 1.0, "Adam learning rate (Sec. 4.1)")
+    window: int = _number(20, 4, 100, "W, mel frames (10 ms) about a video frame")
+    dim: int = _number(128, 16, 2048, "width C of the Transformer and of the intensity token")
+    depth: int = _number(4, 1, 48, "layers of Phi; the audio encoder has half as many")
+    keys: int = _number(4, 1, 64, "frames a clip that are decoded for the image losses and e_img")
+    renders: int = _number(8, 1, 4096, "results rendered a step, for L_emo and L_rec")
+    render_size: int = _number(96, 32, 512, "side of what is rendered for L_emo and L_rec, pixels")
+    test_clips: int = _number(44, 1, 10**6, "test clips that the scores are measured on")
+    lr: float = _number(1e-3, 1e-7, 1.0, "Adam's peak learning rate (Sec. 4.1: 2e-4)")
     lambda_clip: float = _number(1.0, 0.0, 1e4, "Eq. 5")
     lambda_emo: float = _number(1.0, 0.0, 1e4, "Eq. 5")
     lambda_rec: float = _number(100.0, 0.0, 1e4, "Eq. 5")
@@ -106,26 +123,60 @@ class Hef:
     variants: tuple[str, ...] = _texts(("full", "wo_res", "wo_hie"), "Table 3 rows of HEF; a DVC matrix")
     steps: int = _number(300, 1, 10**7, "optimiser steps of the generator")
     batch_size: int = _number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
+    channels: int = _number(2048, 256, 2**18, "a feature map of side r has channels / r channels in each of its parts")
+    channels_max: int = _number(64, 8, 1024, "and at most so many")
+    detail: bool = _choice(True, (True, False), "carry the warped source's own bands (ours; the paper: false)")
+    mesh_motion: bool = _choice(True, (True, False), "flows refine the mesh's motion (ours; the paper: false)")
     lr: float = _number(2e-3, 1e-7, 1.0, "Adam learning rate (Sec. 4.1)")
+    ema: float = _number(0.98, 0.0, 0.99999, "decay of the averaged weights")
     lambda_rec: float = _number(5.0, 0.0, 1e4, "Eq. 11")
     lambda_p: float = _number(5.0, 0.0, 1e4, "Eq. 11")
     lambda_adv: float = _number(1.0, 0.0, 1e4, "Eq. 11")
+    lpips_net: str = _choice("alex", ("alex", "squeeze", "vgg"), "backbone of L_p")
+    adversary_ramp: float = _number(1.0, 0.0, 1.0, "share of the run in which lambda_adv rises to its value")
+    r1: float = _number(1.0, 0.0, 1e4, "weight of the discriminator's gradient penalty")
+    focus: float = _number(4.0, 0.0, 100.0, "extra weight of mouth and eyes in L_rec (ours; the paper: 0)")
+    predicted: float = _number(0.5, 0.0, 1.0, "share of steps with EAC's beta in Eq. 7, not the fitted one")
+    same_clip: float = _number(0.25, 0.0, 1.0, "share of sources from the drive's own clip, as at test (ours; paper: 0)")
+    recolour: bool = _choice(True, (True, False), "random colours, the same for source and drive (ours)")
+    test_pairs: int = _number(16, 1, 10**4, "test clips that are scored, 4 frames each")
 
 
 @dataclass(frozen=True)
 class Ecg:
-    landmark_steps: int = _number(400, 1, 10**7, "steps of the landmark generator G_L")
-    texture_steps: int = _number(200, 1, 10**7, "steps of the texture generator G_T")
+    content_steps: int = _number(300, 1, 10**7, "steps of the sound-class recogniser that stands for DeepSpeech")
+    landmark_steps: int = _number(600, 1, 10**7, "steps of the landmark generator G_L")
+    landmark_batch: int = _number(64, 1, 4096, "video frames a step of G_L (Sec. 4.1 of Sinha et al.: 256)")
+    texture_steps: int = _number(300, 1, 10**7, "steps of the texture generator G_T")
+    texture_batch: int = _number(4, 1, 512, "pairs of frames a step of G_T (Sec. 4.1: 4)")
+    texture_width: int = _number(16, 8, 256, "channels of G_T at full resolution, a multiple of 8")
+    landmark_motion: bool = _text(True, "start the flow of G_T from the landmarks' own motion (the paper: no)")
+    frames_per_clip: int = _number(6, 2, 512, "frames of each clip that G_T is shown")
+    landmark_lr: float = _number(1e-3, 1e-7, 1.0, "Adam learning rate of G_L (Sec. 4.1: 2e-4)")
+    texture_lr: float = _number(1e-3, 1e-7, 1.0, "Adam learning rate of G_T (Sec. 4.1: 2e-4)")
+    lambda_ver: float = _number(1.0, 0.0, 1e4, "Eq. 4")
+    lambda_gan: float = _number(0.5, 0.0, 1e4, "Eq. 4")
+    lambda_rec: float = _number(1.0, 0.0, 1e4, "Eq. 9")
+    lambda_per: float = _number(10.0, 0.0, 1e4, "Eq. 9")
+    lambda_adv: float = _number(1.0, 0.0, 1e4, "Eq. 9")
+    perceptual: str = _choice(
+        "squeeze", ("squeeze", "alex", "vgg"), "backbone of Eq. 7 (the paper: vgg, ten times the cost)"
+    )
+    one_shot_steps: int = _number(5, 0, 1000, "iterations of one-shot tuning on the source (Sec. 4.1: up to 5)")
 
 
 @dataclass(frozen=True)
 class Evaluation:
     n_clips: int = _number(12, 1, 10**6, "test clips each row is measured on")
+    n_frames: int = _number(32, 8, 10**6, "frames of each clip, from its start")
+    draws: int = _number(1000, 10, 10**6, "bootstrap draws of the 95 % intervals")
+    timed_frames: int = _number(32, 8, 10**4, "frames that the time and memory of Table 2 are measured on")
 
 
 @dataclass(frozen=True)
 class Unseen:
-    frames: int = _number(5, 2, 100, "frames shown a row")
+    frames: int = _number(4, 2, 100, "frames shown a row of Fig. 5")
+    clips: int = _number(16, 2, 10**4, "test clips whose sound goes into the tokens of Fig. 8")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def row(name, level, seed=0):
     table.insert(0, "clip_id", [f"c{i}" for i in range(6)])
     table.insert(1, "identity", list("aaabbb"))
     features = [rng.normal(size=(4, 3)) for _ in range(6)]
-    return Row(name, table, [f + level for f in features], features)
+    return Row(name, table, [f + level for f in features], features, {})
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_table3_leaves_an_untrained_variant_without_values(spread):
 
 
 def test_table2_shows_our_parts_beside_the_papers_whole():
-    ours = {"method": "Ours-128", "machine": "2 cores", "size_px": 128, "ame_params_m": 1.0, "eac_params_m": 2.0}
-    ours |= {"hef_params_m": 3.0, "total_params_m": 6.0, "memory_gb": 0.5, "ms_per_frame": 40.0}
-    table = table2([ours], "synth").set_index("method")
+    ours = {"method": "Ours-128", "machine": "2 cores", "size_px": 128, "ame_frozen_params_m": 25.0}
+    ours |= {"ame_audio_params_m": 1.0, "eac_params_m": 2.0, "hef_params_m": 3.0, "params_m": 6.0}
+    table = table2([ours | {"memory_gb": 0.5, "ms_per_frame": 40.0}], "synth").set_index("method")
     assert table.loc["Ours-256", "params M paper"] == 62.38
     assert table.loc["Ours-128", "params M"] == 6.0 and np.isnan(table.loc["Ours-128", "params M paper"])
 

@@ -32,7 +32,7 @@ JOURNAL = "clips.jsonl"
 
 
 class Clip:
-    """One clip. Attributes: those of COLUMNS (``fps`` as an exact Fraction), and ``root``. Nothing is read before it is asked for."""
+    """One clip. Attributes: those of COLUMNS (``fps`` as an exact Fraction), and ``root``. Files are read when asked for."""
 
     def __init__(self, record: dict, root: Path, fitted: Path | None = None):
         self.root, self._fitted = root, fitted
@@ -62,11 +62,11 @@ class Clip:
 
     def coefficients(self) -> "Coefficients":
         """The fitted 3DMM coefficients, one row a frame. Raises :class:`EmolibError` if the clip was not fitted."""
-        from emolib.face.model import Coefficients
-
         path = None if self._fitted is None else self._fitted / f"{self.clip_id}.npz"
         if path is None or not path.is_file():
             raise EmolibError(f"clip {self.clip_id} has no fitted coefficients ({path}); run the stage 02_fitting")
+        from emolib.face.model import Coefficients  # loads torch, which pictures and sound do without
+
         return Coefficients.load(path)
 
     def truth(self) -> dict[str, np.ndarray]:
@@ -110,7 +110,7 @@ class Corpus:
         return f"Corpus({self.root}, {len(self)} clips, {self.table['identity'].nunique()} identities)"
 
     def select(self, **columns) -> "Corpus":
-        """The clips whose columns equal a value or are in a list: ``select(split="train", emotion=["happy", "sad"])``."""
+        """Clips whose columns equal a value or are in a list: ``select(split="train", emotion=["happy", "sad"])``."""
         keep = pd.Series(True, index=self.table.index)
         for name, value in columns.items():
             if name not in self.table:
@@ -141,8 +141,8 @@ class CorpusWriter:
             writer.add({"corpus": "synth", "split": "train", "clip_id": clip_id, ...}, frames, audio, truth)
         corpus = writer.finish()
 
-    fingerprint: identifies the parameters; clips of another one are not kept. Several processes may write (each its own writer,
-    different clips) into one folder: a clip counts once its line is in the journal, which is appended last.
+    fingerprint: identifies the parameters; clips of another one are not kept. Several processes may write (each its own
+    writer, different clips) into one folder: a clip counts once its line is in the journal, which is appended last.
     """
 
     def __init__(self, folder: str | Path, fingerprint: str = ""):
@@ -158,11 +158,9 @@ class CorpusWriter:
                 entry = json.loads(line)
             except json.JSONDecodeError:
                 continue  # the line a killed process did not finish
-            if (
-                entry["fingerprint"] == self.fingerprint
-                and (self.folder / f"{entry['record']['clip_id']}.mp4").is_file()
-            ):
-                records[entry["record"]["clip_id"]] = entry["record"]
+            clip_id = entry["record"]["clip_id"]
+            if entry["fingerprint"] == self.fingerprint and (self.folder / f"{clip_id}.mp4").is_file():
+                records[clip_id] = entry["record"]
         return records
 
     def __contains__(self, clip_id: str) -> bool:
@@ -171,7 +169,8 @@ class CorpusWriter:
     def add(self, record: dict, frames: np.ndarray, audio: np.ndarray, truth: dict | None = None) -> bool:
         """Writes one clip; False if it is already whole.
 
-        record: COLUMNS but n_frames. frames: uint8 (T, S, S, 3), S even. audio: float (n,) at 16 kHz. truth: arrays by name.
+        record: COLUMNS but n_frames. frames: uint8 (T, S, S, 3), S even. audio: float (n,) at 16 kHz.
+        truth: arrays by name.
         """
         record = _checked(record)
         clip_id = record["clip_id"]

@@ -6,8 +6,8 @@ Everything is an activation in [0, 1] of the 52 ARKit blend shapes (:data:`ARKIT
 Sources. Action units of basic and compound emotions, with the share of people that show the optional ones: Du, Tao
 and Martinez, "Compound facial expressions of emotion", PNAS 111(15), 2014, Table 1. Contempt, which they do not have:
 Matsumoto and Ekman, J. Pers. Soc. Psychol. 87(4), 2004 (AU14 on one side). Amplitudes: ours. Co-articulation: Cohen and
-Massaro, "Modeling coarticulation in synthetic visual speech", 1993 (dominance functions). Blink rate: Bentivoglio et al.,
-Mov. Disord. 12(6), 1997.
+Massaro, "Modeling coarticulation in synthetic visual speech", 1993 (dominance functions). Blink rate: Bentivoglio et
+al., Mov. Disord. 12(6), 1997.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ FACS = {
     "contempt": {14: (1.0, 1), 12: (0.35, 0.5), 7: (0.25, 0.3)},
     "disgusted": {9: (1.0, 1), 10: (0.9, 1), 17: (0.5, 1), 4: (0.5, 0.31), 24: (0.3, 0.26)},
     "fear": {1: (1.0, 1), 4: (0.5, 1), 20: (0.9, 1), 25: (0.6, 1), 2: (0.5, 0.57), 5: (0.9, 0.63), 26: (0.5, 0.33)},
-    "happy": {12: (0.9, 1), 25: (0.6, 1), 6: (0.8, 0.51)},
+    "happy": {12: (1.0, 1), 25: (0.7, 1), 6: (0.8, 0.51)},
     "sad": {4: (0.35, 1), 15: (0.9, 1), 1: (0.9, 0.6), 6: (0.2, 0.5), 17: (0.6, 0.67), 43: (0.25, 1), 64: (0.25, 0.7)},
     "surprised": {1: (0.9, 1), 2: (0.95, 1), 25: (0.4, 1), 26: (1.0, 1), 5: (0.8, 0.66)},
     "happily surprised": {1: (0.9, 1), 2: (0.9, 1), 12: (0.8, 1), 25: (0.6, 1), 5: (0.8, 0.64), 26: (0.8, 0.67)},
@@ -89,11 +89,11 @@ VISEMES = {
     "SS": ({"jawOpen": 0.04, "mouthStretch": 0.25, "mouthLowerDown": 0.3, "mouthUpperUp": 0.15}, 1.1, 14.0),
     "nn": ({"jawOpen": 0.1, "mouthLowerDown": 0.15}, 0.6, 14.0),
     "RR": ({"mouthFunnel": 0.35, "mouthPucker": 0.3, "jawOpen": 0.1}, 0.9, 12.0),
-    "aa": ({"jawOpen": 0.6, "mouthLowerDown": 0.3, "mouthUpperUp": 0.15}, 1.0, 9.0),
-    "E": ({"jawOpen": 0.38, "mouthStretch": 0.2, "mouthSmile": 0.15, "mouthLowerDown": 0.25}, 1.0, 9.0),
-    "ih": ({"jawOpen": 0.2, "mouthSmile": 0.25, "mouthStretch": 0.2, "mouthLowerDown": 0.2}, 1.0, 9.0),
-    "oh": ({"jawOpen": 0.42, "mouthFunnel": 0.5, "mouthPucker": 0.2}, 1.1, 8.0),
-    "ou": ({"jawOpen": 0.14, "mouthPucker": 0.7, "mouthFunnel": 0.35}, 1.2, 8.0),
+    "aa": ({"jawOpen": 0.8, "mouthLowerDown": 0.3, "mouthUpperUp": 0.15}, 1.0, 9.0),
+    "E": ({"jawOpen": 0.5, "mouthStretch": 0.2, "mouthSmile": 0.15, "mouthLowerDown": 0.25}, 1.0, 9.0),
+    "ih": ({"jawOpen": 0.28, "mouthSmile": 0.25, "mouthStretch": 0.2, "mouthLowerDown": 0.2}, 1.0, 9.0),
+    "oh": ({"jawOpen": 0.55, "mouthFunnel": 0.6, "mouthPucker": 0.2}, 1.1, 8.0),
+    "ou": ({"jawOpen": 0.16, "mouthPucker": 0.85, "mouthFunnel": 0.35}, 1.2, 8.0),
 }
 OPENERS = ("jawOpen", "mouthLowerDown", "mouthUpperUp", "mouthFunnel", "tongueOut", "mouthShrugUpper")
 LIPS = tuple(n for n in ARKIT if n.startswith(("mouth", "jaw", "tongue")))
@@ -111,13 +111,14 @@ def row(weights: dict[str, float]) -> np.ndarray:
 
 _LIPS = np.array([n in LIPS for n in ARKIT])
 _OPENERS = row(dict.fromkeys(OPENERS, 1.0)) > 0
+_CORNERS = row({"mouthSmile": 1, "mouthFrown": 1, "mouthDimple": 1}) > 0  # speech leaves the corners to emotion
 _AU = {au: row(weights) for au, weights in AU_TO_ARKIT.items()}
 _VISEME_ROWS = {name: row(weights) for name, (weights, _, _) in VISEMES.items()}
 
 
 @dataclass(frozen=True)
 class Style:
-    """How one person expresses: ``gain`` (52,) about 1, ``shows`` {(emotion, AU): bool}, ``side`` of contempt (0 left)."""
+    """How one person expresses: ``gain`` (52,) about 1, ``shows`` {(emotion, AU): bool}, contempt's ``side`` (0 left)."""
 
     gain: np.ndarray
     shows: dict
@@ -136,7 +137,7 @@ class Style:
 
 
 def activation(name: str, intensity: float, style: Style | None = None, rng: np.random.Generator | None = None):
-    """Apex of emotion ``name`` (a key of :data:`FACS`) at ``intensity`` 0..3 (linear between levels) -> (52,) in [0, 1].
+    """Apex of emotion ``name`` (of :data:`FACS`) at ``intensity`` 0..3 (linear between levels) -> (52,) in [0, 1].
 
     Without ``style``: the average person, optional AUs weighted by how many people show them. With ``rng``: amplitude
     jitter of 7 %. Raises :class:`EmolibError` for an unknown emotion or an intensity out of range.
@@ -158,7 +159,7 @@ def activation(name: str, intensity: float, style: Style | None = None, rng: np.
 
 
 def envelope(n: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-    """Onset, apex, offset of an emotion -> (n,) in [0, 1]. Starts at 0.6 or more: any short window carries the emotion."""
+    """Onset, apex, offset of an emotion -> (n,) in [0, 1]. Starts at 0.6 or more: short windows carry the emotion."""
     t = (np.arange(n) + 0.5) / fps
     end = n / fps
     start, apex, leave = rng.uniform(0.6, 0.85), rng.uniform(0.15, 0.35) * end, rng.uniform(0.7, 0.9) * end
@@ -245,7 +246,7 @@ def rotation(angles: np.ndarray) -> np.ndarray:
 
 
 def performance(emotion, intensity, phonemes, n: int, fps: float, style: Style, rng: np.random.Generator):
-    """One clip's acting. ``phonemes``: [(viseme class, start s, end s)]. -> arkit (n, 52) in [0, 1], pose (n, 6), float32."""
+    """One clip's acting. ``phonemes``: [(viseme class, start s, end s)]. -> arkit (n, 52) in [0, 1], pose (n, 6)."""
     apex = activation(emotion, intensity, style, rng)
     level = LEVELS[intensity] if emotion != "neutral" else 0.0
     felt = envelope(n, fps, rng)[:, None] * apex * (1 + _smooth_noise(n, len(ARKIT), 0.06, 0.15 * fps, rng))
@@ -253,9 +254,9 @@ def performance(emotion, intensity, phonemes, n: int, fps: float, style: Style, 
     spoken *= style.articulation * (1 + level * (ARTICULATION.get(emotion, 1.0) - 1))
     # Lips that speak are less free to feel; rounding and spreading exclude each other; p, b, m close whatever is open.
     speaking = np.clip(2.5 * spoken[:, _LIPS].max(axis=1), 0, 1)[:, None]
-    felt = np.where(_LIPS, felt * (1 - 0.35 * speaking), felt)
+    felt = np.where(_LIPS & ~_CORNERS, felt * (1 - 0.35 * speaking), felt)
     rounding = np.clip(spoken[:, INDEX["mouthPucker"]] + spoken[:, INDEX["mouthFunnel"]], 0, 1)[:, None]
-    felt = np.where(row({"mouthSmile": 1, "mouthStretch": 1}) > 0, felt * (1 - 0.5 * rounding), felt)
+    felt = np.where(row({"mouthSmile": 1, "mouthStretch": 1}) > 0, felt * (1 - 0.35 * rounding), felt)
     arkit = felt + spoken
     arkit = np.where(_OPENERS, arkit * (1 - 0.95 * closure[:, None]), arkit)
     blink, look = blinks(n, fps, rng), gaze(n, fps, rng)

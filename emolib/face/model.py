@@ -68,11 +68,11 @@ class Coefficients:
 
     def save(self, path: str | Path) -> Path:
         """Writes one npz with an array a field, whole or not at all."""
-        return _write_npz(path, {name: getattr(self, name).detach().cpu().numpy() for name in SIZES})
+        return write_npz(path, {name: getattr(self, name).detach().cpu().numpy() for name in SIZES})
 
     @classmethod
     def load(cls, path: str | Path) -> "Coefficients":
-        arrays = _read_npz(path, tuple(SIZES), "coefficients")
+        arrays = read_npz(path, tuple(SIZES), "coefficients")
         return cls(**{name: torch.from_numpy(arrays[name].astype(np.float32)) for name in SIZES})
 
     @classmethod
@@ -103,8 +103,8 @@ class Coefficients:
 class FaceModel:
     """Eq. 1. V vertices, F triangles; tensors are float32 but for the indices.
 
-    ``regions``: name -> (V,) bool vertex mask. 'face' (the frontal skin that the model explains: no scalp, ears, neck),
-    'mouth' (its inside), 'teeth', 'tongue', 'eyes' (both eyeballs), 'skin' (all skin), 'lips', 'scalp'.
+    ``regions``: name -> (V,) bool vertex mask. 'face' (the frontal skin that the model explains: no scalp, ears, neck), 'mouth' (its
+    inside), 'teeth', 'tongue', 'eyes' (both eyeballs), 'socket' (lining of the lids), 'skin' (all skin), 'lips', 'ears', 'neck', 'scalp'.
     ``arkit_to_beta`` (52, 64): beta = actions @ arkit_to_beta for the weights, in [0, 1], of the 52 ARKit facial actions;
     ``beta_to_arkit`` (64, 52): its least-squares inverse.
     """
@@ -138,7 +138,7 @@ class FaceModel:
                 print(f"building the face model (once, about two minutes) -> {path}", file=sys.stderr)
                 build(path)
         names = tuple(f.name for f in fields(cls) if f.name != "regions")
-        arrays = _read_npz(path, names, "face model")
+        arrays = read_npz(path, names, "face model")
         regions = {k.removeprefix("region_"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("region_")}
         tensors = {k: torch.from_numpy(_widen(arrays[k])) for k in names if k not in ("arkit_names", "mm_per_unit")}
         return cls(
@@ -158,7 +158,7 @@ class FaceModel:
                 value = value.detach().cpu()
                 kind = torch.float16 if f.name.endswith("_basis") else value.dtype
                 arrays[f.name] = value.to(torch.int32 if kind == torch.int64 else kind).numpy()
-        return _write_npz(path, arrays)
+        return write_npz(path, arrays)
 
     def shape(self, alpha: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
         """alpha (B, 80), beta (B, 64) -> vertices (B, V, 3). Eq. 1, first line."""
@@ -189,7 +189,7 @@ def _widen(array: np.ndarray) -> np.ndarray:
     return array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
 
 
-def _write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> Path:
+def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -199,7 +199,7 @@ def _write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> Path:
     return path
 
 
-def _read_npz(path: str | Path, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
+def read_npz(path: str | Path, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise EmolibError(f"no {what} file at {path}; expected an npz written by this project")

@@ -1,7 +1,7 @@
 """Sound: any file that PyAV decodes -> 16 kHz mono -> 80-band log-mel -> one window for each video frame.
 
-The figures are those of the paper, Sec. 4.1 (as PC-AVS): 16 kHz, FFT window 1280, hop 160, 80 mel bands; so there are 100 mel
-frames a second, four for each frame of a 25 fps video.
+The figures are those of the paper, Sec. 4.1 (as PC-AVS): 16 kHz, FFT window 1280, hop 160, 80 mel bands; so there are
+100 mel frames a second, four for each frame of a 25 fps video.
 """
 
 import functools
@@ -46,9 +46,8 @@ def decode_audio(path: str | Path, rate: int = SAMPLE_RATE) -> np.ndarray:
             if blocks:
                 blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
     except (av.error.FFmpegError, ValueError) as error:
-        raise EmolibError(
-            f"{path} is not audio that can be decoded ({error}); expected wav, mp3, m4a, ogg..."
-        ) from None
+        reason = getattr(error, "strerror", None) or error
+        raise EmolibError(f"{path} is not audio that can be decoded ({reason}); give a wav, mp3 or ogg file") from None
     audio = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     return np.clip(audio, -1.0, 1.0).astype(np.float32, copy=False)
 
@@ -119,8 +118,8 @@ def _hann() -> np.ndarray:
 def mel(audio: np.ndarray) -> np.ndarray:
     """(n_samples,) at 16 kHz -> log-mel (1 + n_samples // 160, 80), speech about in [-1, 1].
 
-    Frame i is centred on sample 160 i; beyond the ends lies silence. Value = (dB - (-30)) / 40, with dB = 20 log10 of the mel amplitude
-    floored at -80 (so silence is -1.25).
+    Frame i is centred on sample 160 i; beyond the ends lies silence. Value = (dB + 30) / 40, with dB = 20 log10 of the
+    mel amplitude, floored at -80 (so silence is -1.25).
     """
     audio = np.asarray(audio, np.float32)
     n_frames = 1 + len(audio) // HOP
@@ -140,7 +139,7 @@ def frame_count(n_samples: int, fps: Fraction | float) -> int:
 
 
 def mel_windows(mel: np.ndarray, n_frames: int, fps: Fraction | float, width: int, start: int = 0) -> np.ndarray:
-    """(M, 80) -> (n_frames, width, 80): the mel frames centred on the middle of each video frame start ... start + n_frames - 1.
+    """(M, 80) -> (n_frames, width, 80): the mel frames around the middle of each video frame from ``start`` on.
 
     Frame i's middle is (i + 1/2) / fps seconds; beyond the ends the first and last mel frame are repeated.
     """

@@ -36,10 +36,11 @@ class VideoWriter:
             for frame in frames:
                 video.write(frame)
 
-    fps: exact rate, e.g. Fraction(30000, 1001). size: (width, height), or one int for a square. audio: float32 (n,) at 16 kHz or None; it
-    is cut or padded with silence to the length of the video. lossless: all-intra and nearly lossless (crf 10; for corpus clips) instead of a
-    product for players (crf 16). H.264's 4:2:0 needs even sides: an odd one gets its last row or column twice. An exception inside
-    the block removes the unfinished file. Raises :class:`EmolibError` if the file cannot be written.
+    fps: exact rate, e.g. Fraction(30000, 1001). size: (width, height), or one int for a square.
+    audio: float32 (n,) at 16 kHz or None; cut or padded with silence to the length of the video.
+    lossless: all-intra and nearly lossless (crf 10; for corpus clips) instead of a product for players (crf 16).
+    H.264's 4:2:0 needs even sides: an odd one gets its last row or column twice. An exception inside the block removes
+    the unfinished file. Raises :class:`EmolibError` if the file cannot be written.
     """
 
     def __init__(
@@ -164,7 +165,10 @@ def _open(path: str | Path):
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, ValueError) as error:
-        raise EmolibError(f"{path} is not a video that can be decoded ({error}); expected mp4, mov, mkv...") from None
+        reason = getattr(error, "strerror", None) or error
+        raise EmolibError(
+            f"{path} is not a video that can be decoded ({reason}); give an mp4, mov or mkv file"
+        ) from None
     if not container.streams.video:
         container.close()
         raise EmolibError(f"{path} holds no pictures; expected a video file")
@@ -200,7 +204,7 @@ def iter_video(path: str | Path) -> Iterator[np.ndarray]:
 
 
 def read_video(path: str | Path, indices: Sequence[int] | None = None) -> np.ndarray:
-    """uint8 (T, H, W, 3) RGB: all frames, or those of ``indices`` in the order given (seeks, so the last is as near as the first)."""
+    """uint8 (T, H, W, 3) RGB: all frames, or those of ``indices`` in the order given (it seeks: the last one is near)."""
     if indices is None:
         frames = list(iter_video(path))
         if not frames:

@@ -18,10 +18,11 @@ def _unit(features: np.ndarray) -> np.ndarray:
 
 
 def efd(features, target) -> np.ndarray:
-    """Emotion feature distance, (N,), in [0, 2]: Euclidean distance of the two feature vectors, each scaled to length 1.
+    """Emotion feature distance, (N,), in [0, 2]: Euclidean distance of the two feature vectors, each scaled to length
+    1.
 
-    Xu et al. give neither norm nor scale; unit length makes the number independent of the net's own scale. The net is the
-    emotion net that no loss has seen (Sec. 4.1: "different from the model in the loss calculation").
+    Xu et al. give neither norm nor scale; unit length makes the number independent of the net's own scale. The net is
+    the emotion net that no loss has seen (Sec. 4.1: "different from the model in the loss calculation").
     """
     features, target = _pair(features, target)
     return np.linalg.norm(_unit(features) - _unit(target), axis=1)
@@ -36,8 +37,9 @@ def csim(descriptors, target) -> np.ndarray:
 def frechet_distance(features, target) -> float:
     """Frechet distance of two Gaussians fitted to (N, D) and (M, D) features: the formula of FID (Heusel et al. 2017).
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With C1 = a^T a and C2 = b^T b from the centred data, the trace of the root
-    is the sum of the singular values of a b^T: no matrix root, exact at any rank (fewer samples than dimensions too). Biased upwards for few samples: compare only rows of equal N and M. Needs two samples a side.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With C1 = a^T a and C2 = b^T b from the centred data, the trace of the
+    root is the sum of the singular values of a b^T: no matrix root, exact at any rank (fewer samples than dimensions
+    too). Biased upwards for few samples: compare only rows of equal N and M. Needs two samples a side.
     """
     features, target = np.asarray(features, np.float64), np.asarray(target, np.float64)
     if features.ndim != 2 or features.shape[1:] != target.shape[1:] or min(len(features), len(target)) < 2:

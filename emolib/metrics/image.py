@@ -1,4 +1,5 @@
-"""Image quality: PSNR, SSIM, LPIPS. Images are float tensors (B, 3, H, W) in [0, 1]; every function gives one value an image.
+"""Image quality: PSNR, SSIM, LPIPS. Images are float tensors (B, 3, H, W) in [0, 1]; every function gives one value an
+image.
 
 PSNR and SSIM (Wang et al. 2004) as Table 1 of Xu et al. names them; LPIPS is Zhang et al. 2018.
 """
@@ -16,14 +17,17 @@ def _pair(image: Tensor, target: Tensor) -> None:
 
 
 def psnr(image: Tensor, target: Tensor, ceiling: float = 60.0) -> Tensor:
-    """Peak signal-to-noise ratio in dB, (B,); equal images would be infinite and get ``ceiling``, so means stay finite."""
+    """Peak signal-to-noise ratio in dB, (B,); equal images would be infinite and get ``ceiling``, so means stay
+    finite.
+    """
     _pair(image, target)
     error = (image.double() - target.double()).square().mean((1, 2, 3))
     return (-10 * torch.log10(error.clamp_min(1e-12))).clamp_max(ceiling)
 
 
 def ssim(image: Tensor, target: Tensor) -> Tensor:
-    """Structural similarity, (B,), in [-1, 1]: Gaussian window, sigma 1.5, 11 x 11, K = (0.01, 0.03), mean over channels.
+    """Structural similarity, (B,), in [-1, 1]: Gaussian window, sigma 1.5, 11 x 11, K = (0.01, 0.03), mean over
+    channels.
 
     The settings of the original paper, equal to ``skimage.metrics.structural_similarity(..., gaussian_weights=True,
     sigma=1.5, use_sample_covariance=False, data_range=1)``: positions whose window leaves the image are not counted.
@@ -66,7 +70,9 @@ def _lpips_net() -> tuple[torch.nn.Module, str]:
 
 
 def lpips_name() -> str:
-    """What :func:`lpips` computes on this machine: "LPIPS", or "LPIPS (random backbone)" where no AlexNet weights lie."""
+    """What :func:`lpips` computes on this machine: "LPIPS", or "LPIPS (random backbone)" where no AlexNet weights
+    lie.
+    """
     return _lpips_net()[1]
 
 

@@ -17,8 +17,8 @@ def _checked(landmarks: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.
 def lmd(landmarks: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
     """Mouth landmark distance, (T,): mean distance of the 20 mouth points in pixels of a 256-pixel crop.
 
-    Both mouths are first moved to their own centre (Chen et al. 2018: "aligned by their mean"), so the distance tells mouth
-    shape and opening, not where the head is. ``size``: side of the crops that the landmarks were found in.
+    Both mouths are first moved to their own centre (Chen et al. 2018: "aligned by their mean"), so the distance tells
+    mouth shape and opening, not where the head is. ``size``: side of the crops that the landmarks were found in.
     """
     landmarks, target = _checked(landmarks, target)
     a, b = landmarks[:, MOUTH], target[:, MOUTH]

@@ -1,16 +1,22 @@
 """The evaluation protocol, written down once and the same for every row of every table.
 
-- Clips: test identities only; ``n_clips`` of them, spread over identities and emotions by the seed. Each row gets the same.
-- Frames: the first ``n_frames`` of a clip, whole aligned crops at ``base.size`` pixels (one alignment a clip, background
-  included, nothing masked). Generated frames are compared with the real ones of the same number.
-- Source (Sec. 4.2 of Xu et al.): the first frame of the test clip. Audio: the clip's own. Head pose: the clip's own, since
-  neither system makes pose. Emotion: Ours-A its audio, Ours-I a random frame of it, Ours-T and ECG its label.
-- PSNR, SSIM: every frame, whole crop. LMD: every frame, dlib's 68 points tracked on real and generated frames alike, mouth
-  points, pixels of a 256-pixel crop. Sync: every frame, the project's SyncNet on the same crop, offsets of +-10 frames.
-- EFD: every ``STRIDE``-th frame, the emotion net that no loss has seen. CSIM: the same frames against the source, dlib's
-  descriptor. FID, LPIPS: the same frames; the columns' names say on which features. FID pools the frames of all clips.
-- Spread: 95 % intervals from a two-stage bootstrap (identities, then their clips; 1,000 draws, the same for every row, so
-  that differences are paired). FID: jackknife over clips, since resampling with repeats biases a Frechet distance upwards.
+- Clips: test identities only; ``n_clips`` of them, spread over identities and emotions by the seed. Each row gets the
+  same.
+- Frames: the first ``n_frames`` of a clip, whole aligned crops at ``base.size`` pixels (one alignment a clip,
+  background included, nothing masked). Generated frames are compared with the real ones of the same number.
+- Source (Sec. 4.2 of Xu et al.): the first frame of the test clip. Audio: the clip's own. Head pose: the clip's own,
+  since neither system makes pose. Emotion: Ours-A its audio, Ours-I its middle frame, Ours-T and ECG its label.
+- PSNR, SSIM: every frame, whole crop. LMD: every frame, dlib's 68 points tracked on real and generated frames alike,
+  mouth points, pixels of a 256-pixel crop. Sync: every frame, the SyncNet of stage 03 on the same crop; the offsets it
+  tries go to a third of the clip, 15 frames at most.
+- EFD: every ``STRIDE``-th frame, the emotion net that no loss has seen. CSIM: the same frames against the source,
+  dlib's descriptor. FID, LPIPS: the same frames; the columns' names say on which features. FID pools the frames of all
+  clips.
+- Ablations of EAC (Table 3) hand their beta to the HEF trained with ``full``, with the sigma of ``full``: that HEF
+  knows no other token. Ablations of HEF get the beta and sigma of ``full``.
+- Spread: 95 % intervals from a two-stage bootstrap (identities, then their clips; 1,000 draws, the same for every row,
+  so that differences are paired). FID: jackknife over clips, since resampling with repeats biases a Frechet distance
+  upwards.
 - A face that is not found in a generated clip leaves its LMD and CSIM out and is counted in ``faces_lost``.
 """
 
@@ -65,6 +71,7 @@ class Row:
     clips: pd.DataFrame  # clip_id, identity, emotion and one column a metric (FID is not per clip)
     features: list[np.ndarray]
     real_features: list[np.ndarray]
+    frames: dict[int, np.ndarray]  # generated frames of the clips asked for, for figures
 
     @property
     def faces_lost(self) -> int:
@@ -103,6 +110,11 @@ def refer(clip, judges: Judges, n_frames: int) -> Reference:
     )
 
 
+def to_frames(images: torch.Tensor) -> np.ndarray:
+    """float (T, 3, H, W) in [0, 1] -> uint8 (T, H, W, 3)."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
 def to_images(frames: np.ndarray) -> torch.Tensor:
     """uint8 (T, H, W, 3) -> float (T, 3, H, W) in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
@@ -138,17 +150,21 @@ def evaluate(
     judges: Judges,
     generate: Callable[[Reference], np.ndarray],
     audio: Callable[[int], np.ndarray] | None = None,
+    keep: Sequence[int] = (),
 ) -> Row:
-    """Measures one method. ``generate``: reference -> uint8 frames of its shape. ``audio``: index -> the audio that Sync
-    listens to, where it is not the clip's own (sanity rows)."""
-    lines, features = [], []
+    """Measures one method. ``generate``: reference -> uint8 frames of its shape. ``audio``: index -> the audio that
+    Sync listens to, where it is not the clip's own (sanity rows). keep: numbers of the clips whose frames are kept."""
+    lines, features, kept = [], [], {}
     for i, reference in enumerate(references):
         heard = reference.audio if audio is None else audio(i)
-        values, seen = score_clip(generate(reference), reference, judges, heard)
+        frames = generate(reference)
+        if i in keep:
+            kept[i] = frames
+        values, seen = score_clip(frames, reference, judges, heard)
         clip = reference.clip
         lines.append({"clip_id": clip.clip_id, "identity": clip.identity, "emotion": clip.emotion} | values)
         features.append(seen)
-    return Row(name, pd.DataFrame(lines), features, [r.distribution for r in references])
+    return Row(name, pd.DataFrame(lines), features, [r.distribution for r in references], kept)
 
 
 class Spread:

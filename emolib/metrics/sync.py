@@ -10,7 +10,8 @@ import numpy as np
 def offset_distances(video: np.ndarray, audio: np.ndarray, reach: int) -> np.ndarray:
     """Mean Euclidean distance of (T, D) video and (T, D) audio embeddings at offsets -reach..reach, (2 reach + 1,).
 
-    Entry ``reach + k`` compares video frame t with audio frame t + k, over the frames that both have. Needs T > 2 * reach.
+    Entry ``reach + k`` compares video frame t with audio frame t + k, over the frames that both have. Needs T > 2 *
+    reach.
     """
     video, audio = np.asarray(video, np.float64), np.asarray(audio, np.float64)
     if video.shape != audio.shape or video.ndim != 2 or len(video) <= 2 * reach:

@@ -1,7 +1,8 @@
 """Tables 1 to 3 of Xu et al.: our values with their spread beside the paper's, and whether the orderings agree.
 
-Every line names its corpus. A line of the corpus ``paper (MEAD)`` holds the paper's numbers and none of ours; values measured
-here are never shown as MEAD's. What must agree is not the numbers but the order the paper claims: :func:`orderings`.
+Every line names its corpus. A line of the corpus ``paper (MEAD)`` holds the paper's numbers and none of ours; values
+measured here are never shown as MEAD's. What must agree is not the numbers but the order the paper claims:
+:func:`orderings`.
 """
 
 import numpy as np
@@ -58,7 +59,9 @@ def _line(head: dict, metrics, ours: dict | None, paper: dict, names: dict) -> d
 
 
 def table1(rows: list[Row], spread: Spread, corpus: str, names: dict[str, str] | None = None) -> pd.DataFrame:
-    """Table 1: the paper's rows first, then ours in the order given. ``names``: longer names of metrics (FID, LPIPS)."""
+    """Table 1: the paper's rows first, then ours in the order given. ``names``: longer names of metrics (FID,
+    LPIPS).
+    """
     names, measured = names or {}, {row.name for row in rows}
     lines = []
     for method, values in PAPER_TABLE1.items():
@@ -73,7 +76,9 @@ def table1(rows: list[Row], spread: Spread, corpus: str, names: dict[str, str] |
 
 
 def table3(rows: dict[str, Row], spread: Spread, corpus: str) -> pd.DataFrame:
-    """Table 3 from the rows by variant name (``full``, ``wo_emo``, ...); a variant that was not trained has no values."""
+    """Table 3 from the rows by variant name (``full``, ``wo_emo``, ...); a variant that was not trained has no
+    values.
+    """
     lines = []
     for block, label, variant, values in PAPER_TABLE3:
         row = rows.get(variant)
@@ -85,26 +90,28 @@ def table3(rows: dict[str, Row], spread: Spread, corpus: str) -> pd.DataFrame:
 
 
 def table2(measured: list[dict], corpus: str) -> pd.DataFrame:
-    """Table 2. ``measured``: one dict a method with method, ame_params_m, eac_params_m, hef_params_m, total_params_m,
-    size_px, memory_gb, ms_per_frame, machine. The paper's counts cover a whole method; ours are also split."""
+    """Table 2. ``measured``: what :func:`emolib.metrics.judges.inference_cost` returns, and ``method``; parts may be
+    missing.
+
+    "params M" is what was learned for the task; the frozen towers of AME are counted beside it.
+    """
     lines = [
         {"method": m, "corpus": PAPER_CORPUS, "machine": "1 x V100", "size_px": int(m.split("-")[1])}
         | {"params M paper": params, "memory GB paper": memory, "ms/frame paper": ms}
         for m, params, memory, ms in PAPER_TABLE2
     ]
-    for one in measured:
-        lines.append(
-            {"method": one["method"], "corpus": corpus, "machine": one["machine"], "size_px": one["size_px"]}
-            | {f"{part} params M": one[f"{part.lower()}_params_m"] for part in ("AME", "EAC", "HEF")}
-            | {"params M": one["total_params_m"], "memory GB": one["memory_gb"], "ms/frame": one["ms_per_frame"]}
-        )
-    columns = ["method", "corpus", "machine", "size_px", "AME params M", "EAC params M", "HEF params M", "params M"]
-    columns += ["params M paper", "memory GB", "memory GB paper", "ms/frame", "ms/frame paper"]
+    names = {"ame_frozen_params_m": "AME frozen M", "ame_audio_params_m": "AME audio M", "eac_params_m": "EAC M"}
+    names |= {"hef_params_m": "HEF M", "params_m": "params M", "memory_gb": "memory GB", "ms_per_frame": "ms/frame"}
+    lines += [{"corpus": corpus} | {names.get(k, k): v for k, v in one.items()} for one in measured]
+    columns = ["method", "corpus", "machine", "size_px", *list(names.values())[:4]]
+    columns += [c for name in list(names.values())[4:] for c in (name, f"{name} paper")]
     return pd.DataFrame(lines).reindex(columns=columns)
 
 
 def claims() -> list[tuple[str, str, str, str, float]]:
-    """Every ordering claimed: (table, better, worse, metric, the paper's difference better - worse, nan for sanity rows)."""
+    """Every ordering claimed: (table, better, worse, metric, the paper's difference better - worse, nan for sanity
+    rows).
+    """
     found = []
     ours = ("Ours-T", "Ours-A", "Ours-I")
     for other in ours[1:]:

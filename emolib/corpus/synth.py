@@ -1,0 +1,258 @@
+"""The synthetic corpus: emotional talking heads with known truth, every random draw from the seed.
+
+One clip = one person (:mod:`people`) who says a sentence (:mod:`speech`) with an emotion (:mod:`expressions`) before a camera
+(:mod:`photo`). Train and test have different people, voices and sentences. The heads are drawn apart from those
+behind the face model's PCA. The truth of a clip (:meth:`emolib.corpus.clips.Clip.truth`) holds:
+
+arkit (T, 52) and pose (T, 6); landmarks (T, 68, 2) pixels; vertices_neutral (V, 3) float16; coefficients (T, 257), the best
+that the face model can say of the truth (alpha and beta by least squares, delta and gamma 0); phonemes, phoneme_times (P, 2)
+s; visemes, viseme_times. Compound and new emotions (expressions.UNSEEN) are in no corpus; a :class:`Studio` makes their
+clips too, for the truth of what a model that never saw them should do.
+"""
+
+import multiprocessing
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from emolib.corpus import speech
+from emolib.corpus.clips import Corpus, CorpusWriter
+from emolib.corpus.expressions import INDEX, Style, performance
+from emolib.corpus.people import Person
+from emolib.corpus.photo import SUPERSAMPLE, Scene, photograph
+from emolib.errors import EmolibError
+from emolib.face.heads import HeadSampler
+from emolib.face.landmarks import Alignment
+from emolib.face.model import FaceModel
+from emolib.face.render import CAMERA, FOCAL, project
+from emolib.params import EMOTIONS, INTENSITIES, Base, Data
+
+FPS = 25
+PAIRS = tuple((e, i) for e in EMOTIONS for i in INTENSITIES if e != "neutral" or i == 1)  # the 22 of MEAD
+# A voice knows the eight emotions; for those of expressions.UNSEEN the nearest of them speaks.
+VOICED = {
+    "happily surprised": "surprised", "sadly surprised": "sad", "fearfully angry": "angry",
+    "angrily disgusted": "disgusted", "hatred": "angry", "awe": "surprised",
+}  # fmt: skip
+TEST_EVERY = 4  # one sentence and one voice in four is for test people only
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """What makes a clip, apart from the seed."""
+
+    split: str
+    person: int
+    emotion: str
+    intensity: int
+    take: int
+
+    @property
+    def identity(self) -> str:
+        return f"S{self.person:03d}"
+
+    @property
+    def clip_id(self) -> str:
+        return f"{self.identity}_{self.emotion.replace(' ', '-')}_{self.intensity}_{self.take:02d}"
+
+
+def _rng(seed: int, *words) -> np.random.Generator:
+    """A generator of its own for whatever ``words`` name: the draws of one clip do not depend on which others are made."""
+    return np.random.default_rng([seed, zlib.crc32("/".join(map(str, words)).encode())])
+
+
+def plan(data: Data, seed: int) -> list[ClipSpec]:
+    """The clips of a corpus, people in order; fewer than 22 a person are spread over the emotions and levels."""
+    specs = []
+    for person in range(data.train_identities + data.test_identities):
+        split = "train" if person < data.train_identities else "test"
+        if data.clips_per_identity == len(PAIRS):
+            pairs = list(PAIRS)
+        else:  # every emotion in turn, the level drawn, no pair twice
+            rng, pairs = _rng(seed, "plan", person), []
+            left = {e: [i for i in rng.permutation(INTENSITIES).tolist() if (e, i) in PAIRS] for e in EMOTIONS}
+            while len(pairs) < data.clips_per_identity:
+                turn = [e for e in EMOTIONS if left[e]][: data.clips_per_identity - len(pairs)]
+                pairs += [(e, left[e].pop()) for e in turn]
+        specs += [ClipSpec(split, person, e, i, take) for e, i in sorted(pairs) for take in range(data.takes)]
+    return specs
+
+
+class Studio:
+    """Makes clips, one after another; keeps the last person, so specs should come person by person."""
+
+    def __init__(self, seed: int, size: int, seconds: float):
+        self.seed, self.size, self.seconds, self.frames = seed, size, seconds, round(seconds * FPS)
+        self.sampler, self.model = HeadSampler(seed), FaceModel.load()
+        self._cast = (-1, None)
+
+    def cast(self, person: int, split: str = "train"):
+        """(Person, Style, Speaker, projection) of the person with this number; the same in every process."""
+        if self._cast[0] != person:
+            rng = _rng(self.seed, "person", person)
+            head = self.sampler.sample(rng)
+            body, style = Person.create(head, rng), Style.sample(rng)
+            speaker = speech.Speaker.sample(rng, "female" if head.sex > 0.5 else "male")
+            while _for_test(speaker.voice) != (split == "test"):
+                speaker = speech.Speaker.sample(rng, "female" if head.sex > 0.5 else "male")
+            self._cast = (person, (body, style, speaker, _project_head(self.model, head)))
+        return self._cast[1]
+
+    def clip(self, spec: ClipSpec):
+        """``spec`` -> record (for the index), frames uint8 (T, S, S, 3), audio float32 (n,), truth."""
+        person, style, speaker, (alpha, to_beta) = self.cast(spec.person, spec.split)
+        rng = _rng(self.seed, "clip", spec.clip_id)
+        how = speech.prosody(VOICED.get(spec.emotion, spec.emotion), spec.intensity, speaker, rng)
+        spoken = _speak(self.seconds, speaker.voice, how, rng, test=spec.split == "test")
+        n, fps = self.frames, float(FPS)
+        arkit, pose = performance(spec.emotion, spec.intensity, spoken.visemes, n, fps, style, rng)
+        pose, landmarks = self._frame_shot(person, arkit, pose, rng)
+        scene = Scene.sample(rng, self.size * SUPERSAMPLE)
+        frames = photograph(person, scene, arkit, pose, self.size, rng)
+        coefficients = np.zeros((n, 257), np.float32)
+        coefficients[:, :80], coefficients[:, 80:144], coefficients[:, 251:] = alpha, arkit @ to_beta, pose
+        truth = {
+            "arkit": arkit, "pose": pose, "landmarks": landmarks, "coefficients": coefficients,
+            "vertices_neutral": person.head.vertices.astype(np.float16),
+        } | _events("phoneme", spoken.phonemes) | _events("viseme", spoken.visemes)  # fmt: skip
+        record = {
+            "corpus": "synth", "split": spec.split, "clip_id": spec.clip_id, "identity": spec.identity,
+            "emotion": spec.emotion, "intensity": spec.intensity, "text": spoken.text, "fps": FPS,
+        }  # fmt: skip
+        return record, frames, spoken.audio, truth
+
+    def _frame_shot(self, person: Person, arkit, pose, rng):
+        """Moves the camera so that the clip is an aligned crop (one alignment a clip, up to 1 % of jitter).
+
+        -> pose (T, 6), landmarks (T, 68, 2) in pixels of that crop.
+        """
+        index = self.model.landmark_index.numpy()
+        basis = person.actions.reshape(len(INDEX), -1, 3)[:, index].reshape(len(INDEX), -1)
+        points = (person.head.vertices[index].reshape(1, -1) + arkit @ basis).reshape(len(arkit), -1, 3)
+        points, pose = torch.from_numpy(points.astype(np.float32)), pose.copy()
+        for _ in range(3):  # the similarity on screen is only nearly one of the pose
+            landmarks = project(points, torch.from_numpy(pose), self.size)[..., :2].numpy()
+            (a, b, _), _ = Alignment.from_landmarks(landmarks, self.size).matrix
+            turn, scale, depth = np.arctan2(b, a), np.hypot(a, b), CAMERA - np.median(pose[:, 5])
+            pose[:, 2] += turn
+            pose[:, 3:5] = pose[:, 3:5] @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+            pose[:, 5] += depth - depth / scale
+            landmarks = project(points, torch.from_numpy(pose), self.size)[..., :2].numpy()
+            matrix = Alignment.from_landmarks(landmarks, self.size).matrix
+            middle = np.median(landmarks.reshape(-1, 2), axis=0)
+            shift = matrix[:, :2] @ middle + matrix[:, 2] - middle
+            pose[:, 3:5] += shift * [1, -1] * (depth / scale) / (FOCAL * self.size)
+        pose[:, 3:] += rng.normal(0, [0.008, 0.008, 0.08]).astype(np.float32)
+        landmarks = project(points, torch.from_numpy(pose), self.size)[..., :2].numpy()
+        return pose.astype(np.float32), landmarks.astype(np.float32)
+
+
+def _events(name: str, events) -> dict[str, np.ndarray]:
+    return {
+        f"{name}s": np.array([e[0] for e in events]),
+        f"{name}_times": np.array([e[1:] for e in events], np.float32).reshape(-1, 2),
+    }
+
+
+def _for_test(text: str) -> bool:
+    """Whether a sentence or voice is for test people only."""
+    return zlib.crc32(text.encode()) % TEST_EVERY == 0
+
+
+SENTENCES = {test: tuple(s for s in speech.SENTENCES if _for_test(s) == test) for test in (False, True)}
+
+
+def _speak(seconds: float, voice: str, how, rng: np.random.Generator, test: bool) -> speech.Speech:
+    """A sentence of this split that fills ``seconds``: the longest of a few drawn ones of about the right length."""
+    sentences = SENTENCES[test]
+    letters = 14.0 * how.rate / 165 * seconds
+    near = sorted(range(len(sentences)), key=lambda i: (abs(len(sentences[i]) - letters), i))[:16]
+    drawn = [sentences[i] for i in rng.permutation(near)[:3]]
+    spoken = [speech.say(text, voice, how, np.random.default_rng(int(rng.integers(2**31)))) for text in drawn]
+    best = min(spoken, key=lambda s: abs(s.seconds + 0.05 - seconds))
+    audio = np.zeros(round(seconds * speech.SAMPLE_RATE), np.float32)
+    first = max(0, int(rng.uniform(0.2, 0.8) * (len(audio) - len(best.audio))))
+    kept = best.audio[: len(audio) - first].copy()
+    fade = min(160, len(kept))
+    kept[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)  # a sentence that is too long ends without a click
+    audio[first : first + len(kept)] = kept
+    audio += rng.normal(0, 2e-4, len(audio)).astype(np.float32)  # a room is never digitally silent
+    offset = first / speech.SAMPLE_RATE
+    moved = [(name, start + offset, min(stop + offset, seconds)) for name, start, stop in best.phonemes]
+    return speech.Speech(audio, [p for p in moved if p[2] > p[1]], best.text)
+
+
+def _project_head(model: FaceModel, head) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares of a head in the face model, over the face: alpha (80,), and arkit -> beta (52, 64)."""
+    face = model.regions["face"].numpy()
+    id_basis = model.id_basis.numpy()[:, face].reshape(80, -1)
+    exp_basis = model.exp_basis.numpy()[:, face].reshape(64, -1)
+    offset = (head.vertices - model.mean_shape.numpy())[face].reshape(-1)
+    # alpha ~ N(0, 1): a weak prior keeps the components that this head cannot tell apart near 0
+    alpha = np.linalg.solve(id_basis @ id_basis.T + 1e-3 * np.eye(80), id_basis @ offset)
+    gram = exp_basis @ exp_basis.T
+    actions = head.actions[:, face].reshape(len(INDEX), -1)
+    to_beta = np.linalg.solve(gram + 1e-4 * np.trace(gram) / 64 * np.eye(64), exp_basis @ actions.T).T
+    return alpha.astype(np.float32), to_beta.astype(np.float32)
+
+
+def _shoot(folder: str, fingerprint: str, seed: int, size: int, seconds: float, specs: list[ClipSpec]) -> int:
+    """One worker's share: all clips of one person. -> frames made."""
+    import numba
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    threadpool_limits(1)  # BLAS
+    studio, writer = _studio(seed, size, seconds), CorpusWriter(folder, fingerprint)
+    for spec in specs:
+        writer.add(*studio.clip(spec))
+    return studio.frames * len(specs)
+
+
+_STUDIOS: dict[tuple, Studio] = {}
+
+
+def _studio(*key) -> Studio:
+    if key not in _STUDIOS:
+        _STUDIOS[key] = Studio(*key)
+    return _STUDIOS[key]
+
+
+def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, progress: bool = True) -> Corpus:
+    """Makes the synthetic corpus in ``folder`` and returns it. Clips that exist, made with the same parameters, are kept.
+
+    Same parameters, same bytes, whatever ``workers`` is (each is a process with one thread). Raises :class:`EmolibError` for an
+    odd ``base.size`` (H.264 needs even sides).
+    """
+    if base.size % 2:
+        raise EmolibError(f"base.size is {base.size}; expected an even number, which H.264 needs")
+    fingerprint = f"synth-1 seed={base.seed} size={base.size} seconds={data.seconds}"
+    writer = CorpusWriter(folder, fingerprint)
+    missing = [spec for spec in plan(data, base.seed) if spec.clip_id not in writer]
+    people = sorted({spec.person for spec in missing})
+    FaceModel.load(), HeadSampler(base.seed)  # builds both caches once, before several processes would at the same time
+    jobs = []
+    for person in people:
+        specs = [spec for spec in missing if spec.person == person]
+        half = (len(specs) + 1) // 2 if len(people) < 2 * workers else len(specs)  # few people: share each
+        jobs += [specs[i : i + half] for i in range(0, len(specs), half)]
+    context = multiprocessing.get_context("spawn")
+    arguments = (str(folder), fingerprint, base.seed, base.size, data.seconds)
+    with tqdm(total=len(missing), desc="clips", disable=not progress) as bar:
+        if workers < 2 or len(missing) < 4:
+            for specs in jobs:
+                _shoot(*arguments, specs)
+                bar.update(len(specs))
+        else:
+            with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+                futures = {pool.submit(_shoot, *arguments, specs): len(specs) for specs in jobs}
+                for future, count in futures.items():
+                    future.result()
+                    bar.update(count)
+    return writer.finish()

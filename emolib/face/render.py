@@ -1,0 +1,279 @@
+"""A differentiable renderer for the 3DMM: camera, rasteriser, SH shading, R(theta) -> I_rd and mask M, and motion fields.
+
+Camera and light are those of D3DFR (Deng et al. 2019), which Xu et al. 2023 build on: the camera at (0, 0, 10) looks to -z,
+focal = 1015 * size / 224 pixels, centre size / 2;
+
+    X' = Rz(roll) Ry(yaw) Rx(pitch) X + t,  depth = 10 - X'_z,  u = size/2 + f X'_x / depth,  v = size/2 - f X'_y / depth.
+
+Pixel centres lie at integer + 0.5. Which triangle a pixel shows is decided by a z-buffer and carries no gradient; the
+barycentric coordinates do, with respect to the vertices on screen. Interpolation is perspective-correct.
+
+Backends of the z-buffer, behind :func:`rasterize`: ``numba`` (CPU, compiled, images in parallel), ``torch`` (any device), ``pytorch3d``
+(where it is installed). All make the same fragments. Barycentrics and interpolation follow the device: compiled on the CPU
+(:mod:`emolib.face.kernels`), torch elsewhere.
+"""
+
+import importlib.util
+import math
+from dataclasses import dataclass
+
+import torch
+
+from emolib.errors import EmolibError
+from emolib.face.kernels import EDGE, Barycentrics, Blend, zbuffer
+from emolib.face.model import Coefficients, FaceModel
+
+FOCAL = 1015.0 / 224.0  # of the image's side
+CAMERA = 10.0
+BACKENDS = ("auto", "numba", "torch", "pytorch3d")
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """face_id (B, H, W) int64, -1 where empty; bary (B, H, W, 3) perspective-correct, differentiable, 0 where empty."""
+
+    face_id: torch.Tensor
+    bary: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """image (B, 3, H, W) in [0, 1], 0 outside the head; mask (B, 1, H, W), 1 on the face; face_id (B, H, W), -1 where empty."""
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    face_id: torch.Tensor
+
+
+def rotation(pose: torch.Tensor) -> torch.Tensor:
+    """pose (B, 6) -> R = Rz(roll) Ry(yaw) Rx(pitch) (B, 3, 3)."""
+    (cx, cy, cz), (sx, sy, sz) = pose[:, :3].cos().unbind(1), pose[:, :3].sin().unbind(1)
+    rows = [
+        torch.stack([cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx], 1),
+        torch.stack([sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx], 1),
+        torch.stack([-sy, cy * sx, cy * cx], 1),
+    ]
+    return torch.stack(rows, 1)
+
+
+def project(vertices: torch.Tensor, pose: torch.Tensor, size: int) -> torch.Tensor:
+    """vertices (B, V, 3), pose (B, 6) -> screen (B, V, 3): u right and v down in pixels, depth in units."""
+    moved = vertices @ rotation(pose).transpose(1, 2) + pose[:, None, 3:]
+    depth = CAMERA - moved[..., 2]
+    scale = FOCAL * size / depth
+    return torch.stack([size / 2 + scale * moved[..., 0], size / 2 - scale * moved[..., 1], depth], -1)
+
+
+def _zbuffer_torch(screen: torch.Tensor, triangles: torch.Tensor, size: int, budget: int = 2**22) -> torch.Tensor:
+    """The same z-buffer on any device: triangles are binned by the size of their bounding box and tested in chunks.
+
+    Each candidate (triangle, pixel) pair that is inside competes with ``scatter_reduce`` on a key that holds 1 / depth.
+    """
+    batch, device = len(screen), screen.device
+    corners = screen[:, triangles]  # (B, F, 3, 3)
+    x, y, z = corners.unbind(-1)  # each (B, F, 3)
+    first_x, last_x = (x.amin(-1) - 0.501).ceil().long().clamp(min=0), (x.amax(-1) - 0.499).floor().long()
+    first_y, last_y = (y.amin(-1) - 0.501).ceil().long().clamp(min=0), (y.amax(-1) - 0.499).floor().long()
+    wide = last_x.clamp(max=size - 1) - first_x + 1
+    high = last_y.clamp(max=size - 1) - first_y + 1
+    area = (x[..., 1] - x[..., 0]) * (y[..., 2] - y[..., 0]) - (x[..., 2] - x[..., 0]) * (y[..., 1] - y[..., 0])
+    alive = (wide > 0) & (high > 0) & (area != 0) & (z > 0).all(-1)
+    near = torch.zeros(batch * size * size, device=device, dtype=screen.dtype)
+    kept = []
+    extent = torch.maximum(wide, high)
+    low = 0
+    while low < size:  # bins of box side (low, side]
+        side = max(2, 2 * low)
+        b, f = torch.nonzero(alive & (extent > low) & (extent <= side), as_tuple=True)
+        low = side
+        window = torch.arange(side, device=device)
+        for part in torch.arange(len(b), device=device).split(max(1, budget // side**2)):
+            pb, pf = b[part], f[part]
+            column = first_x[pb, pf, None] + window  # (n, side)
+            row = first_y[pb, pf, None] + window
+            inside, q = _test(corners[pb, pf], column + 0.5, row + 0.5)
+            inside &= (column < size)[:, None, :] & (row < size)[:, :, None]
+            pixel = (pb[:, None, None] * size + row[:, :, None]) * size + column[:, None, :]
+            pixel, q, face = pixel[inside], q[inside], pf[:, None, None].expand(inside.shape)[inside]
+            near.scatter_reduce_(0, pixel, q, "amax")
+            kept.append((pixel, q, face))
+    face_id = torch.full_like(near, len(triangles), dtype=torch.long)
+    for pixel, q, face in kept:  # among equals the first triangle wins, as in the loop of the compiled one
+        winner = q == near[pixel]
+        face_id.scatter_reduce_(0, pixel[winner], face[winner], "amin")
+    face_id[face_id == len(triangles)] = -1
+    return face_id.view(batch, size, size)
+
+
+def _test(corners: torch.Tensor, px: torch.Tensor, py: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """corners (n, 3, 3), pixel centres px, py (n, side) -> inside (n, side, side) and 1 / depth there."""
+    x, y, z = (c[:, :, None, None] for c in corners.unbind(-1))  # (n, 3, 1, 1)
+    px, py = px[:, None, :], py[:, :, None]
+    inverse = 1 / ((x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0]))
+    w0 = ((x[:, 1] - px) * (y[:, 2] - py) - (x[:, 2] - px) * (y[:, 1] - py)) * inverse
+    w1 = ((x[:, 2] - px) * (y[:, 0] - py) - (x[:, 0] - px) * (y[:, 2] - py)) * inverse
+    w2 = 1 - w0 - w1
+    inside = (w0 >= EDGE) & (w1 >= EDGE) & (w2 >= EDGE)
+    return inside, w0 / z[:, 0] + w1 / z[:, 1] + w2 / z[:, 2]
+
+
+def _zbuffer_pytorch3d(screen: torch.Tensor, triangles: torch.Tensor, size: int) -> torch.Tensor:
+    """The same through PyTorch3D, whose normalised screen has +x to the left and +y up."""
+    from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+    from pytorch3d.structures import Meshes
+
+    flat = torch.cat([1 - 2 * screen[..., :2] / size, screen[..., 2:]], -1)
+    meshes = Meshes(list(flat), [triangles] * len(flat))
+    face_id = rasterize_meshes(meshes, size, faces_per_pixel=1, perspective_correct=True)[0][..., 0]
+    offset = torch.arange(len(flat), device=screen.device)[:, None, None] * len(triangles)
+    return torch.where(face_id >= 0, face_id - offset, face_id)
+
+
+def _choose(backend: str, device: torch.device) -> str:
+    if backend not in BACKENDS:
+        raise EmolibError(f"rasteriser backend {backend!r}; expected one of {', '.join(BACKENDS)}")
+    if backend == "auto":
+        backend = "numba" if device.type == "cpu" else "torch"
+    if backend == "pytorch3d" and importlib.util.find_spec("pytorch3d") is None:
+        raise EmolibError(
+            "backend 'pytorch3d' asked for, but PyTorch3D is not installed; use 'auto' or environment.yml"
+        )
+    return backend
+
+
+def rasterize(screen: torch.Tensor, triangles: torch.Tensor, size: int, *, backend: str = "auto") -> Fragments:
+    """What each pixel shows.
+
+    screen (B, V, 3) from :func:`project`, triangles (F, 3) int64 -> :class:`Fragments` of ``size`` x ``size`` pixels. ``backend``:
+    auto (numba on the CPU, torch elsewhere), numba, torch or pytorch3d; raises :class:`EmolibError` for another or a missing one.
+    """
+    backend = _choose(backend, screen.device)
+    frozen = screen.detach().float()
+    if backend == "numba":
+        face_id = zbuffer(frozen.cpu(), triangles.cpu(), size).to(screen.device)
+    elif backend == "torch":
+        face_id = _zbuffer_torch(frozen, triangles, size)
+    else:
+        face_id = _zbuffer_pytorch3d(frozen, triangles, size)
+    if screen.device.type == "cpu":
+        return Fragments(face_id, Barycentrics.apply(screen, triangles, face_id))
+    return Fragments(face_id, _barycentrics_torch(screen, triangles, face_id))
+
+
+def _barycentrics_torch(screen: torch.Tensor, triangles: torch.Tensor, face_id: torch.Tensor) -> torch.Tensor:
+    """What :class:`emolib.face.kernels.Barycentrics` computes, on any device."""
+    b, y, x = torch.nonzero(face_id >= 0, as_tuple=True)
+    corners = screen[b[:, None], triangles[face_id[b, y, x]]]  # (n, 3, 3)
+    weights = _barycentric(corners, x.to(screen.dtype) + 0.5, y.to(screen.dtype) + 0.5)
+    bary = torch.zeros(*face_id.shape, 3, dtype=screen.dtype, device=screen.device)
+    return bary.index_put((b, y, x), weights)
+
+
+def _barycentric(corners: torch.Tensor, px: torch.Tensor, py: torch.Tensor) -> torch.Tensor:
+    """Perspective-correct barycentrics (n, 3) of pixel centres in triangles with screen corners (n, 3, 3)."""
+    x, y, z = corners.unbind(-1)  # each (n, 3)
+    dx, dy = x - px[:, None], y - py[:, None]
+    area = dx.roll(-1, 1) * dy.roll(-2, 1) - dx.roll(-2, 1) * dy.roll(-1, 1)  # twice the area opposite each corner
+    weights = area / z
+    return weights / weights.sum(1, keepdim=True)
+
+
+def interpolate(fragments: Fragments, triangles: torch.Tensor, attributes: torch.Tensor) -> torch.Tensor:
+    """attributes (B, V, C) at the vertices -> (B, H, W, C) at the pixels, 0 where empty."""
+    if attributes.device.type == "cpu":
+        return Blend.apply(fragments.face_id, fragments.bary, triangles, attributes)
+    return _blend_torch(fragments, triangles, attributes)
+
+
+def _blend_torch(fragments: Fragments, triangles: torch.Tensor, attributes: torch.Tensor) -> torch.Tensor:
+    """What :class:`emolib.face.kernels.Blend` computes, on any device."""
+    b, y, x = torch.nonzero(fragments.face_id >= 0, as_tuple=True)
+    corners = attributes[b[:, None], triangles[fragments.face_id[b, y, x]]]  # (n, 3, C)
+    values = (fragments.bary[b, y, x][:, :, None] * corners).sum(1)
+    image = torch.zeros(*fragments.face_id.shape, attributes.shape[-1], dtype=values.dtype, device=values.device)
+    return image.index_put((b, y, x), values)
+
+
+def vertex_normals(vertices: torch.Tensor, triangles: torch.Tensor) -> torch.Tensor:
+    """Unit normals (B, V, 3), out of the head: the sum of the (area-weighted) normals of the triangles around."""
+    a, b, c = vertices[:, triangles].unbind(2)  # each (B, F, 3)
+    face = torch.linalg.cross(b - a, c - a)
+    index = triangles.T.reshape(-1)  # the first corners, the second, the third
+    total = torch.zeros_like(vertices).index_add(1, index, face.repeat(1, 3, 1))
+    return torch.nn.functional.normalize(total, dim=-1)
+
+
+def sh_shade(normals: torch.Tensor, albedo: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
+    """Diffuse shading by 3 bands of spherical harmonics, as D3DFR: albedo * (Y(n) . (gamma + ambient)).
+
+    normals, albedo (B, V, 3); gamma (B, 27) as (3 channels, 9). gamma = 0 is the ambient light 0.8 on the first coefficient, which
+    multiplies the albedo by 0.8 pi / sqrt(4 pi) = 0.709. Returns (B, V, 3), not clamped.
+    """
+    a0, a1, a2 = math.pi, 2 * math.pi / math.sqrt(3), 2 * math.pi / math.sqrt(8)
+    c0, c1, c2 = (
+        1 / math.sqrt(4 * math.pi),
+        math.sqrt(3) / math.sqrt(4 * math.pi),
+        3 * math.sqrt(5) / math.sqrt(12 * math.pi),
+    )
+    x, y, z = normals.unbind(-1)
+    harmonics = torch.stack(
+        [
+            torch.full_like(x, a0 * c0),
+            -a1 * c1 * y,
+            a1 * c1 * z,
+            -a1 * c1 * x,
+            a2 * c2 * x * y,
+            -a2 * c2 * y * z,
+            a2 * c2 * 0.5 / math.sqrt(3) * (3 * z**2 - 1),
+            -a2 * c2 * x * z,
+            a2 * c2 * 0.5 * (x**2 - y**2),
+        ],
+        -1,
+    )  # (B, V, 9)
+    ambient = torch.zeros(9, dtype=gamma.dtype, device=gamma.device)
+    ambient[0] = 0.8
+    light = gamma.unflatten(1, (3, 9)) + ambient  # (B, 3, 9)
+    return albedo * (harmonics @ light.transpose(1, 2))
+
+
+def face_mask(model: FaceModel, face_id: torch.Tensor) -> torch.Tensor:
+    """face_id (B, H, W) -> (B, 1, H, W): 1 where a pixel shows what the 3DMM explains: facial skin, eyes, the mouth's inside."""
+    names = ("face", "eyes", "socket", "mouth", "teeth", "tongue")
+    explained = torch.stack([model.regions[name] for name in names]).any(0)  # (V,)
+    triangle = explained[model.triangles].all(1)  # (F,)
+    return ((face_id >= 0) & triangle[face_id.clamp(min=0)])[:, None].float()
+
+
+def render(model: FaceModel, coefficients: Coefficients, size: int, *, backend: str = "auto") -> Rendering:
+    """R(theta) of Sec. 3.1: the rendered face I_rd, its mask M, and which triangle each pixel shows.
+
+    Differentiable with respect to every coefficient but through visibility. The image shows the whole head mesh; M (Eq. 6) only
+    the face that the 3DMM explains.
+    """
+    vertices = model.shape(coefficients.alpha, coefficients.beta)
+    normals = vertex_normals(vertices, model.triangles) @ rotation(coefficients.pose).transpose(1, 2)
+    colour = sh_shade(normals, model.albedo(coefficients.delta), coefficients.gamma)
+    screen = project(vertices, coefficients.pose, size)
+    fragments = rasterize(screen, model.triangles, size, backend=backend)
+    image = interpolate(fragments, model.triangles, colour).clamp(0, 1).permute(0, 3, 1, 2)
+    return Rendering(image, face_mask(model, fragments.face_id), fragments.face_id)
+
+
+def motion(
+    model: FaceModel, source: Coefficients, drive: Coefficients, size: int, *, backend: str = "auto"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Backward flow from ``drive`` to ``source``: where each surface point that the drive shows lies in the source image.
+
+    Returns flow (B, 2, H, W), x then y, in the units of ``grid_sample`` (2 / size a pixel) and relative to the pixel's own place, 0
+    outside the head; and mask (B, 1, H, W), 1 on the whole head mesh. ``grid_sample(source_image, base_grid + flow)`` makes the source
+    move as the drive (where the source shows the point). A batch of one source goes with any number of drives.
+    """
+    if len(source) == 1 < len(drive):
+        source = source.expand(len(drive))
+    places = [project(model.shape(c.alpha, c.beta), c.pose, size) for c in (source, drive)]
+    fragments = rasterize(places[1], model.triangles, size, backend=backend)
+    seen = interpolate(fragments, model.triangles, places[0][..., :2])  # (B, H, W, 2), pixels of the source
+    centre = torch.arange(size, device=seen.device, dtype=seen.dtype) + 0.5
+    own = torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1)
+    mask = (fragments.face_id >= 0)[:, None].to(seen.dtype)
+    return (seen - own).permute(0, 3, 1, 2) * (2 / size) * mask, mask

@@ -1,0 +1,199 @@
+"""EAC: Eqs. 2-4, windowed prediction, the objective's units, what each variant is."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from emolib import eac_losses
+from emolib.eac import VARIANTS, Eac, Windows, code, mix, predict, predict_chunks, sinusoids
+from emolib.errors import EmolibError
+from emolib.media.audio import mel_windows
+
+SMALL = {"embedding_dim": 12, "window": 8, "frames": 8, "dim": 16, "depth": 2, "heads": 2, "audio_depth": 1}
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def small(variant="full"):
+    return Eac(variant=variant, **SMALL).eval()
+
+
+def inputs(eac, batch=2, frames=8):
+    return torch.randn(batch, frames, 8, 80), torch.randn(batch, eac.config["embedding_dim"]), torch.tensor([1.0, 3.0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_hears_sound_emotion_and_intensity(variant):
+    eac = small(variant)
+    windows, z_emo, mu = inputs(eac)
+    beta, sigma = eac(windows, z_emo, mu)
+    assert beta.shape == (2, 8, 64) and sigma.shape == (2, 16)
+    for changed in ((windows + 1, z_emo, mu), (windows, z_emo.flip(0), mu), (windows, z_emo, mu.flip(0))):
+        assert (eac(*changed)[0] - beta).abs().max() > 1e-4
+
+
+def test_transformer_is_equations_3_and_4():
+    eac = small()
+    windows, z_emo, mu = inputs(eac)
+    sigma = mu[:, None, None] * eac.intensity
+    tokens = (
+        torch.cat([sigma, eac.audio_mlp(windows.flatten(2))], 1) + sinusoids(9, 16) + eac.emotion_mlp(z_emo)[:, None]
+    )
+    for layer in eac.phi.layers:
+        tokens = layer(tokens)
+    tokens = eac.phi.norm(tokens)
+    beta, updated = eac(windows, z_emo, mu)
+    torch.testing.assert_close(beta, eac.beta_mlp(tokens[:, 1:]), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(updated, tokens[:, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_the_untrained_output_has_the_units_of_the_corpus():
+    eac = small()
+    betas = torch.randn(500, 64) * 0.1 + 5
+    eac.standardise(betas, torch.randn(20, 12))
+    beta, _ = eac(*inputs(eac))
+    assert (beta - 5).abs().max() < 0.5
+
+
+def test_sinusoids_by_hand():
+    rows = sinusoids(2, 4)
+    torch.testing.assert_close(rows[0], torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    torch.testing.assert_close(rows[1], torch.tensor([np.sin(1), np.cos(1), np.sin(0.01), np.cos(0.01)]).float())
+
+
+def test_save_and_load(tmp_path):
+    eac = small("gru")
+    eac.beta_mean.fill_(3.0)
+    again = Eac.load(eac.save(tmp_path / "eac.safetensors"))
+    args = inputs(eac)
+    torch.testing.assert_close(again(*args)[0], eac(*args)[0])
+    assert again.config == eac.config
+
+
+def test_audio_embedding_is_a_unit_vector_at_any_length():
+    eac = small()
+    for length in (4, 33, 32, 500):
+        torch.testing.assert_close(eac.embed_audio(torch.randn(2, length, 80)).norm(dim=1), torch.ones(2))
+    with pytest.raises(EmolibError, match=r"0\.03 s of sound"):
+        eac.embed_audio(torch.randn(1, 3, 80))
+    with pytest.raises(EmolibError, match="takes no audio"):
+        small("lm").embed_audio(torch.randn(1, 40, 80))
+
+
+def test_short_speech_is_one_pass():
+    eac = small()
+    windows, z_emo, mu = inputs(eac)
+    beta, sigma = predict(eac, windows[0], z_emo[0], 1.0)
+    expected, token = eac(windows[:1], z_emo[:1], mu[:1])
+    torch.testing.assert_close(beta, expected[0])
+    torch.testing.assert_close(sigma, token.expand(8, -1))
+
+
+class Echo:
+    """Stands for an EAC whose result is its input, so that every frame of a prediction is known."""
+
+    config = SMALL
+    beta_mean = torch.zeros(64)
+
+    def __call__(self, windows, z_emo, mu):
+        return windows[:, :, 0, :64] + mu[:, None, None], mu[:, None].expand(-1, 16)
+
+
+@pytest.mark.parametrize("count", (1, 7, 8, 9, 13, 50))
+def test_long_speech_comes_in_order_and_whole(count):
+    windows = torch.randn(count, 8, 80)
+    chunks = list(predict_chunks(Echo(), windows, torch.randn(12), 2.0, overlap=3))
+    assert max(len(beta) for beta, _ in chunks) <= 8
+    torch.testing.assert_close(torch.cat([beta for beta, _ in chunks]), windows[:, 0, :64] + 2)
+    torch.testing.assert_close(torch.cat([sigma for _, sigma in chunks]), torch.full((count, 16), 2.0))
+
+
+def test_passes_are_blended():
+    eac = small()
+    windows, z_emo = torch.randn(14, 8, 80), torch.randn(12)
+    beta, _ = predict(eac, windows, z_emo, 2.0, overlap=2)
+    first, second = (predict(eac, windows[i : i + 8], z_emo, 2.0)[0] for i in (0, 6))
+    torch.testing.assert_close(beta[:6], first[:6])
+    torch.testing.assert_close(beta[6], (2 * first[6] + second[0]) / 3)
+    torch.testing.assert_close(beta[7], (first[7] + 2 * second[1]) / 3)
+    torch.testing.assert_close(beta[8:], second[2:])
+
+
+def test_windows_cut_from_a_mel_equal_the_whole_array():
+    mel = np.random.default_rng(0).normal(size=(200, 80)).astype(np.float32)
+    lazy = Windows(mel, 50, 25, 8)
+    whole = mel_windows(mel, 50, 25, 8)
+    np.testing.assert_array_equal(lazy[17:33], whole[17:33])
+    eac = small()
+    z_emo = torch.randn(12)
+    torch.testing.assert_close(predict(eac, lazy, z_emo, 2.0), predict(eac, whole, z_emo, 2.0))
+
+
+def test_a_timeline_gives_each_frame_its_own_style():
+    eac = small()
+    windows, z_emo, _ = inputs(eac)
+    timeline = torch.cat([z_emo[:1].expand(5, -1), z_emo[1:].expand(3, -1)])
+    mu = torch.tensor([1.0] * 5 + [3.0] * 3)
+    beta, _ = predict(eac, windows[0], timeline, mu)
+    torch.testing.assert_close(beta[:5], predict(eac, windows[0], z_emo[0], 1.0)[0][:5])
+    torch.testing.assert_close(beta[5:], predict(eac, windows[0], z_emo[1], 3.0)[0][5:])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mu": 3.5}, "intensity 3.5"),
+        ({"windows": torch.zeros(4, 9, 80)}, r"\(9, 80\)"),
+        ({"windows": torch.zeros(0, 8, 80)}, "none"),
+    ],
+)
+def test_wrong_input_is_refused(change, words):
+    args = {"windows": torch.zeros(4, 8, 80), "z_emo": torch.zeros(12), "mu": 1.0} | change
+    with pytest.raises(EmolibError, match=words):
+        predict(small(), **args)
+
+
+def test_unknown_variant_is_refused():
+    with pytest.raises(EmolibError, match="expected one of full"):
+        Eac(variant="lstm")
+
+
+def test_onehot_codes_say_only_what_classes_say():
+    eac = small("onehot")
+    rows = [code(eac, None, words) for words in ("sad", "sadly surprised", "hatred")]
+    assert rows[0].tolist() == [0, 0, 0, 0, 0, 0, 1, 0]
+    assert rows[1].tolist() == [0, 0, 0, 0, 0, 0, 0.5, 0.5]
+    assert not rows[2].any()
+
+
+def test_mixture_by_hand():
+    torch.testing.assert_close(mix(torch.eye(2)), torch.full((2,), 0.5**0.5))
+    torch.testing.assert_close(mix(torch.eye(2), [1, 0]), torch.tensor([1.0, 0.0]))
+
+
+def test_mouth_opening_and_correlation_by_hand():
+    landmarks = torch.zeros(3, 68, 2)
+    landmarks[:, 66, 1] = torch.tensor([0.0, 3.0, 6.0])
+    opening = eac_losses.mouth_opening(landmarks)
+    assert opening.tolist() == [0, 3, 6]
+    assert eac_losses.correlation(opening, 2 * opening + 1) == pytest.approx(1)
+    assert eac_losses.correlation(opening, -opening) == pytest.approx(-1)
+    assert np.isnan(eac_losses.correlation(opening, torch.ones(3)))
+
+
+def test_conditions_stack_three_modalities_and_measure_their_angles():
+    eac = small()
+    sample = SimpleNamespace(text=F.normalize(torch.randn(2, 12), dim=1), mel=torch.randn(2, 32, 80), image=None)
+    audio = eac.embed_audio(sample.mel)
+    sample.image = -audio  # 1 - cos = 2
+    z_emo, apart = eac_losses.conditions(eac, sample)
+    torch.testing.assert_close(z_emo, torch.cat([sample.text, audio, -audio]))
+    torch.testing.assert_close(apart, 3 - (sample.text * audio).sum(1).mean())
+    z_emo, apart = eac_losses.conditions(small("lm"), sample)
+    assert z_emo is sample.text and apart == 0

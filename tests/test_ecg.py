@@ -1,0 +1,179 @@
+"""ECG: the graph convolution by hand, geometry round trips, learning on toy data, what is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from emolib.ecg import (
+    UNIT,
+    GraphConv,
+    GraphDiscriminator,
+    LandmarkGenerator,
+    LandmarkSet,
+    delaunay_adjacency,
+    emotion_vector,
+    frontal,
+    posed,
+    region_pooling,
+    train_landmarks,
+)
+from emolib.ecg_content import Content, sound_classes
+from emolib.ecg_texture import TextureGenerator, heatmaps, one_shot, spread_motion, warp
+from emolib.errors import EmolibError
+
+
+class FlatFace:
+    """A stand-in for the 3DMM: 68 points of a smiling disc, alpha[0] widens it, beta[0] moves its last 20 points
+    down.
+    """
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.points = torch.from_numpy(rng.uniform(-0.7, 0.7, (68, 2))).float()
+
+    def landmarks(self, alpha, beta, pose, size):
+        points = self.points * (1 + 0.1 * alpha[:, :1, None])
+        down = torch.zeros(68, 2)
+        down[48:, 1] = 0.05
+        points = points + beta[:, :1, None] * down
+        cos, sin = pose[:, 2].cos(), pose[:, 2].sin()
+        turn = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
+        return (points @ turn + pose[:, None, 3:5] + 1) * size / 2
+
+
+@pytest.fixture
+def adjacency():
+    return delaunay_adjacency(FlatFace().points.numpy())
+
+
+def test_graph_convolution_by_hand():
+    # Two nodes and one edge: D = 2 everywhere, so each becomes (own + other) / 2 with unit omega.
+    layer = GraphConv(np.array([[0, 1], [1, 0]]), 1, 1)
+    with torch.no_grad():
+        layer.weight.weight.fill_(1.0)
+        layer.weight.bias.zero_()
+        f = torch.tensor([[[2.0], [6.0]]])
+        assert torch.allclose(layer(f), torch.tensor([[[4.0], [4.0]]]))
+        layer.omega[0, 1] = 3.0  # this edge now counts three times for node 0
+        assert torch.allclose(layer(f), torch.tensor([[[10.0], [4.0]]]))
+
+
+def test_delaunay_adjacency_of_a_square_with_its_centre():
+    adjacency = delaunay_adjacency(np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0.5, 0.5]]))
+    assert (adjacency == adjacency.T).all() and (adjacency[4, :4] == 1).all()
+    assert adjacency[0, 2] == adjacency[1, 3] == 0 and adjacency[0, 1] == 1
+
+
+def test_regions_partition_the_landmarks():
+    pooling = region_pooling()
+    assert torch.equal((pooling > 0).sum(0), torch.ones(68, dtype=torch.long))
+    assert torch.allclose(pooling.sum(1), torch.ones(len(pooling)))
+
+
+def test_posed_landmarks_of_the_true_expression_are_those_of_the_model():
+    model, alpha, beta = FlatFace(), torch.zeros(2, 80), torch.zeros(2, 64)
+    alpha[:, 0], beta[1, 0] = torch.tensor([0.3, -0.5]), 1.0
+    pose = torch.tensor([[0, 0, 0.3, 0.1, 0, 0], [0, 0, -0.2, 0, 0.05, 0]])
+    found = posed(model, alpha, frontal(model, alpha, beta), pose, 64)
+    assert torch.allclose(found, model.landmarks(alpha, beta, pose, 64), atol=1e-3)
+    middle = frontal(model, alpha[:1] * 0, beta[:1]) * UNIT + 0.5
+    assert torch.allclose(middle * 64, model.landmarks(alpha[:1] * 0, beta[:1], pose[:1] * 0, 64), atol=1e-4)
+
+
+def test_sound_classes_and_content():
+    labels = sound_classes([("aa", 0.02, 0.05), ("PP", 0.05, 0.06)], 8, ("sil", "PP", "aa"))
+    assert labels.tolist() == [0, 0, 2, 2, 2, 1, 0, 0]
+    content = Content(("sil", "PP", "aa"))
+    mel = torch.randn(2, 30, 80, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(content(mel).exp().sum(2), torch.ones(2, 30), atol=1e-5)
+    assert torch.allclose(content(mel), content(mel + 0.7), atol=1e-4)  # loudness does not matter
+    assert Content().windows(np.zeros(16000, np.float32), 5, 25.0).shape == (5, 20, 80)
+
+
+def test_emotion_vector_and_what_it_refuses():
+    assert emotion_vector("sad", 3).tolist() == [0, 0, 0, 0, 0, 0, 1, 0, 1]
+    with pytest.raises(EmolibError, match="ECG knows neutral"):
+        emotion_vector("hatred", 1)
+    with pytest.raises(EmolibError, match="expected 1 to 3"):
+        emotion_vector("sad", 4)
+
+
+def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
+    model, rng = FlatFace(), torch.Generator().manual_seed(0)
+    beta = torch.zeros(64, 64)
+    beta[:, 0] = torch.randint(0, 2, (64,), generator=rng).float() * 2 - 1
+    alpha = torch.randn(64, 80, generator=rng)
+    content = beta[:, :1, None] * torch.ones(64, 20, 3)
+    data = LandmarkSet(
+        content, emotion_vector("happy", 2).expand(64, -1), frontal(model, alpha, beta * 0), frontal(model, alpha, beta)
+    )
+    torch.manual_seed(0)
+    net = LandmarkGenerator(adjacency, 3, 32)
+    assert torch.equal(net(data.content, data.emotion, data.neutral), data.neutral)  # starts as the neutral face
+    run = train_landmarks(
+        net, GraphDiscriminator(adjacency, 32), data, steps=80, batch_size=32, lr=3e-3, lambda_ver=1.0, lambda_gan=0.5,
+        seed=1, checkpoints=tmp_path, device="cpu",
+    )  # fmt: skip
+    first, last = run.curves().vertex.iloc[[0, -1]]
+    assert last < 0.3 * first
+    path = net.save(tmp_path / "landmarks.safetensors", Content())
+    again, heard = LandmarkGenerator.load(path)
+    assert torch.equal(again(*data.take(torch.arange(4))[:3]), net(*data.take(torch.arange(4))[:3]))
+    assert heard.classes == ()
+
+
+def test_heatmaps_peak_at_the_landmarks():
+    maps = heatmaps(torch.full((1, 68, 2), 18.0), 64)  # cell 4 has its centre at 4.5 cells = 18 px
+    assert maps.shape == (1, 68, 16, 16)
+    assert maps[0, 0, 4, 4] == pytest.approx(1.0) and maps[0, 0, 4, 5] == pytest.approx(np.exp(-0.5))
+
+
+def test_warp_by_whole_pixels():
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    flow = torch.zeros(1, 2, 8, 8)
+    assert torch.allclose(warp(image, flow), image, atol=1e-6)
+    flow[:, 0] = 2 / 8 * 2  # two pixels to the right: a pixel is 2 / size
+    assert torch.allclose(warp(image, flow)[..., :6], image[..., 2:], atol=1e-6)
+
+
+def test_spread_motion_carries_the_landmarks():
+    before = torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(0)) * 24 + 20
+    flow = spread_motion(before, before + torch.tensor([4.0, 0.0]), 64)  # all move 4 px right: look 4 px to the left
+    assert flow[0, 0, 8, 8] == pytest.approx(-4 * 2 / 64, rel=0.1) and flow[0, 1].abs().max() < 1e-6
+    assert flow[0, :, 0, 15].abs().max() < 0.01  # far away nothing moves
+    net = TextureGenerator(width=8, landmark_motion=False)
+    emotion = emotion_vector("sad", 1)[None]
+    assert net(torch.rand(1, 3, 64, 64), before, before + 4, emotion).flow.abs().max() == 0
+
+
+def test_texture_generator_starts_near_the_source_and_saves(tmp_path):
+    torch.manual_seed(0)
+    net = TextureGenerator(width=8)
+    image, marks = torch.rand(2, 3, 32, 32), torch.rand(2, 68, 2) * 32
+    painted = net(image, marks, marks, emotion_vector("happy", 1).expand(2, -1))
+    assert painted.image.shape == image.shape and painted.flow.shape == (2, 2, 8, 8)
+    assert painted.flow.abs().max() == 0 and (painted.image - image).abs().mean() < 0.08
+    net.half().float()  # weights are kept as fp16
+    again = TextureGenerator.load(net.save(tmp_path / "texture.safetensors"))
+    assert torch.equal(
+        again(image, marks, marks, emotion_vector("sad", 1).expand(2, -1)).image,
+        net(image, marks, marks, emotion_vector("sad", 1).expand(2, -1)).image,
+    )
+
+
+def test_one_shot_tunes_only_the_image_encoder_and_decoder():
+    torch.manual_seed(0)
+    net = TextureGenerator(width=8).requires_grad_(False)
+    image, marks = torch.rand(1, 3, 32, 32), torch.rand(1, 68, 2) * 32
+    tuned = one_shot(net, image, marks, iterations=3, lr=1e-2)
+    changed = {k.split(".")[0] for k, v in net.state_dict().items() if not torch.equal(v, tuned.state_dict()[k])}
+    assert changed == {"image_encoder", "image_decoder"}
+    neutral = emotion_vector("neutral", 1)[None]
+    error = [(n(image, marks, marks, neutral).image - image).abs().mean() for n in (net, tuned)]
+    assert error[1] < error[0]
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    path = TextureGenerator(width=8).save(tmp_path / "texture.safetensors")
+    with pytest.raises(EmolibError, match="no ECG landmark generator"):
+        LandmarkGenerator.load(path)

@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from emolib.critics.perceptual import Perceptual
+from emolib.errors import EmolibError
+from emolib.face.model import Coefficients, FaceModel
+from emolib.hef import VARIANTS, Drive, Hef, StyleConv, animate, drive, extend, up, warp
+from emolib.hef_training import Batch, Discriminator, Pairs, focus_map, hef_step, r1_penalty, recolour, scores
+from emolib.params import Hef as HefParams
+from emolib.training import Trainer
+
+SIZE, SIGMA = 32, 8
+
+
+def small(variant="full", **options) -> Hef:
+    torch.manual_seed(0)
+    return Hef(size=SIZE, sigma_dim=SIGMA, variant=variant, channels=256, channels_max=16, style_dim=16, **options)
+
+
+def wish(batch=2, seed=0) -> Drive:
+    """A smooth random motion, as the mesh would make, and random pictures."""
+    random = torch.Generator().manual_seed(seed)
+    motion = F.interpolate(0.1 * torch.randn(batch, 2, 4, 4, generator=random), (SIZE, SIZE), mode="bicubic")
+    pictures = [torch.rand(batch, 3, SIZE, SIZE, generator=random) for _ in range(2)]
+    style = torch.randn(batch, 257 + SIGMA, generator=random)
+    return Drive(*pictures, motion, torch.ones(batch, 1, SIZE, SIZE), style)
+
+
+def picture(seed=3) -> torch.Tensor:
+    return torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceModel:
+    return FaceModel.load()
+
+
+def test_warp_by_one_pixel_is_a_shift():
+    image = picture()
+    flow = torch.zeros(1, 2, SIZE, SIZE)
+    flow[:, 0] = 2 / SIZE  # backward: the pixel shows what lies one to its right
+    torch.testing.assert_close(warp(image, flow)[..., :-1], image[..., 1:], atol=1e-5, rtol=0)
+
+
+def test_untrained_generators_show_the_source():
+    asked, source = wish(), picture()
+    moved = warp(source, asked.motion)
+    torch.testing.assert_close(small("full")(source, asked).image, moved, atol=1e-5, rtol=0)
+    torch.testing.assert_close(small("wo_res")(source, asked).image, source.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
+    coarse = small("wo_hie")(source, asked)
+    assert 0.001 < (coarse.image - moved).abs().mean() < 0.2  # M is only known at size / 8
+    still = asked._replace(motion=torch.zeros_like(asked.motion))
+    torch.testing.assert_close(coarse.image * 0 + source, small("wo_hie")(source, still).image, atol=1e-5, rtol=0)
+
+
+def test_flow_of_each_variant():
+    """Eq. 9 and the two rows of Table 3, on random flow heads."""
+    for variant in VARIANTS:
+        hef = small(variant)
+        torch.manual_seed(1)
+        for block in hef.blocks:
+            if block.flow is not None:
+                torch.nn.init.normal_(block.flow.last.weight)
+        flows = hef(picture(), wish()).flows
+        assert [f.shape[-1] for f in flows] == hef.sides == [8, 16, 32]
+        if variant == "wo_hie":
+            assert [b.flow is not None for b in hef.blocks] == [True, False, False]
+    hef = Hef(size=64, sigma_dim=SIGMA, variant="wo_hie", channels=256, channels_max=8, style_dim=8)
+    assert [b.flow is not None for b in hef.blocks] == [True, False, False, False]
+    bigger = Drive(*(F.interpolate(x, scale_factor=2) if x.ndim == 4 else x for x in wish()))
+    torch.nn.init.normal_(hef.blocks[0].flow.last.weight)
+    flows = hef(F.interpolate(picture(), scale_factor=2), bigger).flows
+    torch.testing.assert_close(flows[-1], up(up(up(flows[0]))))
+
+
+def test_style_conv_equals_weights_modulated_per_sample():
+    torch.manual_seed(0)
+    layer, x, z = StyleConv(6, 5, 7), torch.randn(3, 6, 4, 4), torch.randn(3, 7)
+    weight = layer.weight[None] * layer.modulate(z)[:, None, :, None, None]
+    weight = weight / (weight.square().sum((2, 3, 4), keepdim=True) + 1e-8).sqrt()
+    grouped = F.conv2d(up(x).reshape(1, 18, 8, 8), weight.reshape(15, 6, 3, 3), padding=1, groups=3)
+    expected = F.leaky_relu(grouped.reshape(3, 5, 8, 8), 0.2) * 2**0.5
+    torch.testing.assert_close(layer(x, z), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_extend_keeps_the_inside_and_fades_outside():
+    flow = torch.zeros(1, 2, 32, 32)
+    mask = torch.zeros(1, 1, 32, 32)
+    flow[..., :8, :8], mask[..., :8, :8] = 1.0, 1.0
+    filled = extend(flow, mask)
+    torch.testing.assert_close(filled[..., :8, :8], flow[..., :8, :8])
+    row = filled[0, 0, 4]
+    assert row[8] > 0.9 and row[20] < 0.1 and (row.diff() <= 1e-6).all()
+    assert extend(flow, torch.zeros_like(mask)).abs().max() == 0
+
+
+def test_without_our_additions_the_image_is_the_networks_own():
+    hef = small(detail=False, mesh_motion=False)
+    assert hef.rd_encoder.first.weight.shape[1] == 3
+    output = hef(picture(), wish())
+    torch.testing.assert_close(output.image, torch.full_like(output.image, 0.5))  # heads start at 0, I_0 is grey
+    assert output.flows[-1].abs().max() == 0
+
+
+def test_save_and_load(tmp_path):
+    hef = small().standardise(torch.randn(50, 257 + SIGMA))
+    torch.nn.init.normal_(hef.blocks[1].rgb.last.weight)
+    again = Hef.load(hef.save(tmp_path / "hef.safetensors"))
+    source, asked = picture(), wish()
+    torch.testing.assert_close(again(source, asked).image, hef(source, asked).image)
+    assert again.config == hef.config
+
+
+def test_wrong_input():
+    with pytest.raises(EmolibError, match="variant 'none'; expected one of full, wo_res, wo_hie"):
+        small("none")
+    with pytest.raises(EmolibError, match="96; expected a power of two"):
+        Hef(size=96, sigma_dim=4)
+    with pytest.raises(ValueError, match=r"expected \(B, 3, 32, 32\)"):
+        small().encode_source(torch.zeros(1, 3, 64, 64))
+    with pytest.raises(EmolibError, match="unknown LPIPS network"):
+        Perceptual("resnet")
+    with pytest.raises(EmolibError, match="no identity with two emotions"):
+        Pairs([], None, {}, SIZE)
+
+
+def test_drive_of_the_source_itself_is_at_rest(model):
+    face = Coefficients.zeros(1)
+    asked = drive(model, face, face, torch.zeros(1, SIGMA), SIZE)
+    assert asked.mask.sum() > 100
+    assert asked.motion.abs().max() < 1e-3  # a hundredth of a pixel: rounding of grazing triangles
+    torch.testing.assert_close(asked.moved, asked.rendering * asked.mask, atol=1e-2, rtol=0)
+    assert asked.style.shape == (1, 257 + SIGMA)
+
+
+def test_animate_does_not_depend_on_the_batch(model):
+    hef, face = small().eval(), Coefficients.zeros(1)
+    wanted = Coefficients.zeros(5).replace(pose=torch.linspace(-0.2, 0.2, 30).reshape(5, 6) * 0.5)
+    runs = [
+        torch.cat(list(animate(hef, model, picture(), face, wanted, torch.zeros(1, SIGMA), batch=b))) for b in (2, 5)
+    ]
+    assert runs[0].shape == (5, 3, SIZE, SIZE)
+    assert runs[0].min() >= 0 and runs[0].max() <= 1
+    torch.testing.assert_close(runs[0], runs[1], atol=1e-5, rtol=0)
+
+
+def test_focus_map_by_hand():
+    bumps = focus_map(torch.tensor([[[10.5, 20.5], [3.5, 4.5]]]), 25)
+    assert bumps.shape == (1, 1, 25, 25)
+    assert bumps[0, 0, 20, 10] == 1 and bumps[0, 0, 4, 3] == 1
+    assert bumps[0, 0, 20, 11].item() == pytest.approx(np.exp(-0.5))  # 4 % of 25 is one pixel
+
+
+def test_recolour_is_the_same_for_both_and_keeps_the_range():
+    image = picture()
+    a, b = recolour(np.random.default_rng(0), image, image)
+    torch.testing.assert_close(a, b)
+    assert a.min() >= 0 and a.max() <= 1 and (a - image).abs().mean() > 0.01
+
+
+def test_r1_of_a_linear_critic_is_its_squared_weight():
+    weight = torch.randn(3, 4, 4)
+    penalty = r1_penalty(lambda x: (x * weight).sum((1, 2, 3)), torch.rand(5, 3, 4, 4))
+    torch.testing.assert_close(penalty, weight.square().sum())
+
+
+def test_perceptual_distance():
+    judge, image = Perceptual("alex", seed=1), picture()
+    assert judge(image, image).item() == 0
+    assert judge(image, 1 - image).item() > 0
+    torch.testing.assert_close(judge(image, 1 - image), Perceptual("alex", seed=1)(image, 1 - image))
+    assert judge.name.startswith("LPIPS-alex")
+
+
+def test_training_learns_and_scores(tmp_path):
+    """A drive that the mesh gets wrong by a shift of two pixels: the flow heads must find it."""
+    source = F.interpolate(
+        torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)), (SIZE, SIZE), mode="bicubic"
+    )
+    source = source.clamp(0, 1)
+    asked = wish()._replace(motion=torch.zeros(2, 2, SIZE, SIZE))
+    truth = warp(source, torch.full((2, 2, SIZE, SIZE), 4 / SIZE))
+    batch = Batch(source, truth, asked, torch.ones(2, 1, SIZE, SIZE), "happy", "S000")
+    models = {"hef": small(), "discriminator": Discriminator(SIZE, 256, 16)}
+    optimizers = {k: torch.optim.Adam(m.parameters(), lr=2e-3, betas=(0.0, 0.99)) for k, m in models.items()}
+    judge = Perceptual("alex")
+    before = scores(models["hef"], [batch])
+    trainer = Trainer(models, optimizers, steps=25, seed=0, checkpoints=tmp_path, device="cpu")
+    for _ in trainer:
+        hef_step(trainer, judge, batch, HefParams(recolour=False), trainer.rng)
+    after = scores(trainer.finish("hef"), [batch])
+    assert before["hef"]["l1"] == pytest.approx(before["mesh"]["l1"], abs=1e-5)
+    assert after["hef"]["l1"] < 0.7 * before["hef"]["l1"]
+    assert set(trainer.curves().columns) >= {"loss", "rec", "perceptual", "adversarial", "discriminator"}

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import torch
+
+from emolib.corpus import expressions, prompts, speech
+from emolib.corpus.expressions import ARKIT, INDEX, Style, activation, performance, visemes
+from emolib.corpus.synth import PAIRS, SENTENCES, ClipSpec, Studio, build_corpus, plan
+from emolib.errors import EmolibError
+from emolib.face import heads
+from emolib.face.landmarks import Alignment, detect, nme
+from emolib.face.render import rotation
+from emolib.params import EMOTIONS, Base, Data
+
+
+@pytest.fixture(scope="module")
+def studio():
+    torch.set_num_threads(1)
+    return Studio(7, 96, 0.64)
+
+
+@pytest.fixture(scope="module")
+def clip(studio):
+    return studio.clip(ClipSpec("train", 1, "happy", 3, 0))
+
+
+def test_arkit_order_is_the_face_models():
+    assert list(ARKIT) == list(heads.ARKIT)
+
+
+def test_activation_by_hand():
+    # surprised at level 3 for the average person: AU2 0.95 and AU5 0.8 by the 66 % who show it; AU26 is 0.45 of jawOpen
+    got = activation("surprised", 3)
+    assert got[INDEX["browOuterUpLeft"]] == pytest.approx(0.95)
+    assert got[INDEX["eyeWideRight"]] == pytest.approx(0.8 * 0.66)
+    assert got[INDEX["jawOpen"]] == pytest.approx(0.45)
+    assert activation("surprised", 1) == pytest.approx(0.4 * got)
+    assert not activation("neutral", 1).any()
+
+
+def test_contempt_is_one_sided():
+    style = Style.sample(np.random.default_rng(0))
+    got = activation("contempt", 3, style)
+    dimples = got[[INDEX["mouthDimpleLeft"], INDEX["mouthDimpleRight"]]]
+    assert dimples[style.side] > 5 * dimples[1 - style.side]
+
+
+@pytest.mark.parametrize("emotion", [*EMOTIONS, *expressions.UNSEEN])
+def test_every_emotion_has_activations_and_levels_are_ordered(emotion):
+    levels = [activation(emotion, i).sum() for i in (1, 2, 3)]
+    assert emotion == "neutral" or 0 < levels[0] < levels[1] < levels[2]
+
+
+def test_visemes_close_lips_and_coarticulate():
+    events = [("sil", 0, 0.2), ("aa", 0.2, 0.4), ("PP", 0.4, 0.5), ("ou", 0.5, 0.8)]
+    track, closure = visemes(events, 20, 25.0)
+    assert closure[11] == pytest.approx(1, abs=0.01) and closure[6] < 0.01
+    assert track[7, INDEX["jawOpen"]] > 0.3 > track[11, INDEX["jawOpen"]]
+    pucker = track[:, INDEX["mouthPucker"]]
+    assert pucker[8] > 0.02 and pucker[8] < pucker[11] < pucker[15]  # the vowel to come rounds the lips before
+
+
+def test_performance_shuts_the_lips_of_an_open_emotion():
+    rng = np.random.default_rng(3)
+    arkit, pose = performance("surprised", 3, [("PP", 0.3, 0.5)], 20, 25.0, Style.sample(rng), rng)
+    jaw = arkit[:, INDEX["jawOpen"]]
+    assert jaw[9] < 0.1 < 0.25 < jaw[[0, 18]].min()
+    assert arkit.shape == (20, 52) and pose.shape == (20, 6) and 0 <= arkit.min() and arkit.max() <= 1
+
+
+def test_rotation_agrees_with_the_renderer():
+    pose = np.random.default_rng(0).normal(size=(5, 6))
+    np.testing.assert_allclose(expressions.rotation(pose[:, :3]), rotation(torch.from_numpy(pose)).numpy(), atol=1e-12)
+
+
+def test_plan_has_every_pair_and_splits_by_identity():
+    specs = plan(Data(train_identities=2, test_identities=1), 7)
+    assert len(specs) == 3 * 22 and len({s.clip_id for s in specs}) == 66
+    assert not {s.identity for s in specs if s.split == "train"} & {s.identity for s in specs if s.split == "test"}
+    assert {(s.emotion, s.intensity) for s in specs if s.person == 2} == set(PAIRS)
+    few = plan(Data(train_identities=1, test_identities=1, clips_per_identity=9), 7)
+    assert len(few) == 18 and {s.emotion for s in few if s.person == 0} == set(EMOTIONS)
+
+
+def test_sentences_are_split():
+    assert not set(SENTENCES[True]) & set(SENTENCES[False])
+    assert set(SENTENCES[True]) | set(SENTENCES[False]) == set(speech.SENTENCES)
+
+
+def test_clip_is_an_aligned_crop_that_a_detector_confirms(clip):
+    record, frames, audio, truth = clip
+    assert frames.shape == (16, 96, 96, 3) and len(audio) == round(0.64 * 16000) and record["emotion"] == "happy"
+    matrix = Alignment.from_landmarks(truth["landmarks"], 96).matrix
+    assert np.abs(matrix[:, :2] - np.eye(2)).max() < 0.05
+    middle = np.array([48.0, 48.0])
+    assert np.abs(matrix[:, :2] @ middle + matrix[:, 2] - middle).max() < 2.5
+    found = [nme(detect(frames[t])[0].landmarks, truth["landmarks"][t]) for t in (0, 15)]
+    assert np.mean(found) < 10  # % of the interocular distance: dlib and the mesh differ mostly on the jaw
+
+
+def test_coefficients_reproduce_the_truth(studio, clip):
+    truth = clip[3]
+    alpha, beta, _, _, pose = torch.from_numpy(truth["coefficients"]).split([80, 64, 80, 27, 6], dim=1)
+    again = studio.model.landmarks(alpha, beta, pose, 96).numpy()
+    assert np.abs(again - truth["landmarks"]).mean() < 1.0  # pixels at 96: the head is not in the PCA's span
+
+
+def test_same_clip_whatever_was_made_before(studio, clip):
+    studio.clip(ClipSpec("train", 2, "sad", 1, 0))
+    record, frames, audio, truth = studio.clip(ClipSpec("train", 1, "happy", 3, 0))
+    assert record == clip[0] and (frames == clip[1]).all() and (audio == clip[2]).all()
+    assert all((truth[k] == clip[3][k]).all() for k in truth)
+
+
+def test_build_refuses_odd_sizes(tmp_path):
+    with pytest.raises(EmolibError, match="even"):
+        build_corpus(tmp_path, Data(), Base(size=65), progress=False)
+
+
+def test_prompts():
+    rng = np.random.default_rng(0)
+    assert prompts.fill("a {} face", "angry") == "an angry face"
+    assert prompts.fill("a {} face", "a little sad") == "a little sad face"
+    assert len({prompts.sample_prompt(rng, "fear", 3) for _ in range(200)}) > 50
+    assert len(prompts.prompts("happy")) == len(prompts.WORDS["happy"]) * len(prompts.TEMPLATES)
+    with pytest.raises(EmolibError, match="bored"):
+        prompts.prompts("bored")
+    with pytest.raises(EmolibError, match="slots"):
+        prompts.sample_prompt(rng, "happy", 1, ["no slot"])
+    with pytest.raises(EmolibError, match="intensity"):
+        activation("happy", 4)

@@ -1,0 +1,216 @@
+"""The maker's path, with small untrained networks (HEF untrained shows the source moved by the 3DMM): whole videos and every refusal."""
+
+import functools
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emolib import talker as module
+from emolib.ame import Ame
+from emolib.corpus.expressions import NECK, rotation
+from emolib.eac import Eac
+from emolib.errors import EmolibError
+from emolib.face.fitting import fit_image
+from emolib.face.model import Coefficients, FaceModel
+from emolib.hef import Hef
+from emolib.media.audio import SAMPLE_RATE, decode_audio, mel, save_wav
+from emolib.media.video import read_video, video_info
+from emolib.release import sha256
+from emolib.talker import EmotionCondition, Talker, add_blinks, check, demo_portrait, demo_speech, head_motion
+
+VOICE = demo_speech("Hello, you.")[: SAMPLE_RATE * 2 // 5]
+NAMES = ("clip.safetensors", "eac.safetensors", "hef.safetensors", "face_model.npz")
+
+
+@functools.cache
+def portrait() -> np.ndarray:
+    return np.ascontiguousarray(demo_portrait()[:241, 100:341])  # odd sides
+
+
+def make_weights(folder):
+    """A folder of small untrained weights as ``make release`` writes them."""
+    torch.manual_seed(0)
+    Ame.create().save(folder / NAMES[0])
+    eac = Eac(dim=16, depth=1, heads=2, audio_depth=1, frames=8)
+    eac.beta_std *= 0.3
+    eac.save(folder / NAMES[1])
+    Hef(size=64, sigma_dim=16, channels=256, channels_max=16, style_dim=16).save(folder / NAMES[2])
+    FaceModel.load().save(folder / NAMES[3])
+    (folder / "manifest.json").write_text(json.dumps({"files": {n: sha256(folder / n) for n in NAMES}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return make_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def talker(weights):
+    return Talker.load(weights, "cpu")
+
+
+@pytest.fixture(autouse=True)
+def quick_fit(monkeypatch):
+    """Landmarks and colours only: the photometric refinement has its own tests and takes seconds."""
+    monkeypatch.setattr(module, "fit_image", functools.partial(fit_image, photometric=0))
+
+
+@pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001)])
+def test_a_whole_video(talker, tmp_path, fps):
+    out, seen = tmp_path / "new" / "talk.mp4", []
+    report = talker.talk(portrait(), VOICE, "happy", 3, out, fps=fps, progress=lambda *x: seen.append(x))
+    info = video_info(out)
+    assert (info.fps, info.n_frames, info.width, info.height) == (fps, report.frames, 242, 242)
+    assert abs(info.duration - info.audio_duration) < 1 / fps
+    assert abs(info.duration - len(VOICE) / SAMPLE_RATE) <= 1 / fps
+    assert abs(len(decode_audio(out)) / SAMPLE_RATE - info.duration) < 1 / fps
+    assert seen[-1] == (report.frames, report.frames) and [p.name for p in out.parent.iterdir()] == ["talk.mp4"]
+    assert any("even" in note for note in report.notes)
+    frames = read_video(out).astype(int)
+    assert np.abs(frames[:, :20, :20] - portrait()[:20, :20]).mean() < 4  # the picture around the face stays
+    assert np.abs(np.diff(frames[:, 60:200, 60:200], axis=0)).mean() > 0.05  # the face does not
+
+
+def test_same_request_same_frames(talker, tmp_path):
+    request = check(portrait(), VOICE[:1600], "sad", 1.5, tmp_path / "a.mp4", seed=3)
+    first, again = (np.stack(list(talker.frames(request))) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (2, 241, 241, 3)
+
+
+def test_failure_half_way_leaves_nothing(talker, tmp_path):
+    def stop(done, total):
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        talker.talk(portrait(), VOICE[:1600], "happy", 2, tmp_path / "a.mp4", progress=stop)
+    assert not list(tmp_path.iterdir())
+
+
+def test_emotions_from_words_face_and_voice(talker, tmp_path):
+    Image.fromarray(portrait()).save(tmp_path / "face.png")
+    save_wav(tmp_path / "voice.wav", VOICE)
+    codes = []
+    for condition in (
+        EmotionCondition(text="sadly surprised"),
+        EmotionCondition(image=tmp_path / "face.png"),
+        EmotionCondition(audio=tmp_path / "voice.wav"),
+    ):
+        codes.append(talker.embed(check(portrait(), VOICE, condition, 2, tmp_path / "a.mp4").emotion))
+        assert codes[-1].shape == (384,) and float(codes[-1].norm()) == pytest.approx(1, abs=1e-4)
+    assert not torch.allclose(codes[0], codes[1]) and not torch.allclose(codes[1], codes[2])
+
+
+def test_still_pose_and_other_rate(talker, tmp_path):
+    """At 50 fps every second pair of frames straddles a frame of 25 fps: the same motion, sampled twice as often."""
+    own = Coefficients.zeros(1)
+    options = {"pose": "still", "blinks": False}
+    slow = talker.coefficients(check(portrait(), VOICE, "sad", 2, tmp_path / "a.mp4", **options), own)[0]
+    fast = talker.coefficients(check(portrait(), VOICE, "sad", 2, tmp_path / "a.mp4", fps=50, **options), own)[0]
+    assert len(fast) == 2 * len(slow) and not slow.pose.any()
+    middle = (fast.beta[2:-2:2] + fast.beta[3:-2:2]) / 2
+    torch.testing.assert_close(middle[0], slow.beta[1], atol=0.2 * float(slow.beta.std()), rtol=0)
+    torch.testing.assert_close(fast.beta[3], 0.75 * slow.beta[1] + 0.25 * slow.beta[2])
+
+
+def test_head_motion_is_small_smooth_and_about_the_neck():
+    voice = demo_speech()
+    motion = head_motion(mel(voice), 75, Fraction(25), np.random.default_rng(0))
+    assert motion.shape == (75, 6) and np.abs(motion[:, :3]).max() < 0.12  # 7 degrees
+    assert np.abs(motion[0, :3]).max() < 0.005 and np.abs(np.diff(motion[:, :3], axis=0)).max() < 0.03
+    assert motion[:, :3].std(axis=0).min() > 0.002
+    stays = np.einsum("nij,j->ni", rotation(motion[:, :3]), NECK) + motion[:, 3:]
+    np.testing.assert_allclose(stays, np.broadcast_to(NECK, stays.shape), atol=1e-5)
+    np.testing.assert_array_equal(motion, head_motion(mel(voice), 75, Fraction(25), np.random.default_rng(0)))
+    assert np.isfinite(head_motion(mel(voice), 1, Fraction(25), np.random.default_rng(0))).all()
+
+
+def test_blinks_close_the_eyes():
+    model = FaceModel.load()
+    beta = add_blinks(model, torch.zeros(2, 64), np.array([0.0, 1.0], np.float32))
+    assert not beta[0].any()
+    lids = model.landmarks(torch.zeros(2, 80), beta, torch.zeros(2, 6), 256)[:, 36:42]
+    opening = (lids[:, 4:6, 1] - lids[:, [2, 1], 1]).mean(1)
+    assert opening[1] < 0.35 * opening[0]
+    again = add_blinks(model, beta[1:], np.ones(1, np.float32))
+    torch.testing.assert_close(again, beta[1:], atol=0.15 * float(beta[1].abs().max()), rtol=0)  # closed is closed
+
+
+def test_several_faces(tmp_path):
+    small = np.asarray(Image.fromarray(portrait()).resize((180, 180)))
+    group = np.full((260, 460, 3), 128, np.uint8)
+    group[:180, :180], group[:241, 200:441] = small, portrait()
+    request = check(group, VOICE, "happy", 2, tmp_path / "a.mp4")
+    assert len(request.faces) == 2 and request.faces[0].box[0] > 200 and "2 faces found" in request.notes[0]
+    second = check(group, VOICE, "happy", 2, tmp_path / "a.mp4", face=2)
+    assert second.face == 2 and not second.notes
+    for wrong in (0, 3):
+        with pytest.raises(EmolibError, match="2 found"):
+            check(group, VOICE, "happy", 2, tmp_path / "a.mp4", face=wrong)
+
+
+def test_large_pictures_are_shrunk(tmp_path):
+    large = np.asarray(Image.fromarray(portrait()).resize((2410, 2410)))
+    request = check(large, VOICE, "happy", 2, tmp_path / "a.mp4")
+    assert request.image.shape == (1920, 1920, 3) and "shrunk" in request.notes[0]
+
+
+def test_refusals_before_any_weights(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "file").write_text("no folder")
+    good = {"source": portrait(), "audio": VOICE, "emotion": "happy", "intensity": 2, "out": tmp_path / "a.mp4"}
+    for change, said in [
+        ({"source": tmp_path / "absent.png"}, "no image at"),
+        ({"source": tmp_path / "text.png"}, "not an image"),
+        ({"source": np.full((200, 200, 3), 90, np.uint8)}, "no face found"),
+        ({"audio": tmp_path / "absent.wav"}, "no audio file"),
+        ({"audio": tmp_path / "text.png"}, "not audio|no sound"),
+        ({"audio": np.zeros(16000)}, "silent"),
+        ({"audio": np.zeros(0)}, "empty"),
+        ({"intensity": 0.5}, "intensity is 0.5"),
+        ({"intensity": float("nan")}, "intensity is nan"),
+        ({"intensity": "strong"}, "intensity is strong"),
+        ({"emotion": ""}, "no emotion"),
+        ({"emotion": None}, "no emotion"),
+        ({"out": tmp_path / "file" / "a.mp4"}, "not a folder that can be written"),
+        ({"out": tmp_path / "a.avi"}, "does not end in .mp4"),
+        ({"pose": "wild"}, "expected one of generated, still"),
+        ({"fps": 0}, "fps is 0"),
+    ]:
+        with pytest.raises(EmolibError, match=said):
+            check(**(good | change))
+    with pytest.raises(EmolibError, match=r"2 emotions \(text, audio\)"):
+        EmotionCondition(text="sad", audio="voice.wav")
+    with pytest.raises(EmolibError, match="no emotion"):
+        EmotionCondition()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "text.png"]
+
+
+def test_missing_and_damaged_weights(weights, tmp_path):
+    with pytest.raises(EmolibError, match="no weights in"):
+        Talker.load(tmp_path / "absent")
+    for name in (*NAMES, "manifest.json"):
+        (tmp_path / name).write_bytes((weights / name).read_bytes())
+    (tmp_path / NAMES[1]).write_bytes((weights / NAMES[1]).read_bytes()[:-9])
+    with pytest.raises(EmolibError, match="eac.safetensors are damaged"):
+        Talker.load(tmp_path)
+    (tmp_path / NAMES[1]).unlink()
+    with pytest.raises(EmolibError, match="eac.safetensors"):
+        Talker.load(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(EmolibError, match="manifest.json is damaged"):
+        Talker.load(tmp_path)
+
+
+def test_weights_that_do_not_belong_together(talker):
+    with pytest.raises(EmolibError, match="made together"):
+        Talker(talker.ame, Eac(dim=32, depth=1, heads=2), talker.hef, talker.model)
+
+
+def test_demo_speech_is_about_three_seconds():
+    assert 2.5 < len(demo_speech()) / SAMPLE_RATE < 4
