@@ -107,8 +107,7 @@ class MotionNet(nn.Module):
         self.up = nn.ModuleList([_same(8 * width + d, 6 * width), _same(12 * width, 4 * width)])
         self.maps = nn.Conv2d(8 * width, 3, 3, 1, 1)
         nn.init.zeros_(self.maps.weight)  # starts as the first flow ...
-        with torch.no_grad():
-            self.maps.bias.copy_(torch.tensor([0.0, 0.0, 3.0]))  # ... that trusts the source
+        nn.init.zeros_(self.maps.bias)
 
     def forward(self, f_t: Tensor, f_h: Tensor, f_e: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         skips = [self.entry(torch.cat([f_t, f_h, first.to(f_t.dtype) * 10], 1))]
@@ -118,8 +117,8 @@ class MotionNet(nn.Module):
         x = torch.cat([x, f_e[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
         for level in self.up:
             x = torch.cat([_up(level(x)), skips.pop()], 1)
-        maps = self.maps(x).float()
-        return first + maps[:, :2].tanh() * 0.5, maps[:, 2:].sigmoid()
+        maps = 0.1 * self.maps(x).float()  # a step of Adam must not move the flow by many pixels
+        return first + 0.2 * maps[:, :2], (3 + maps[:, 2:]).sigmoid()  # ... that trusts the source
 
 
 class ImageDecoder(nn.Module):

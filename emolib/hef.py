@@ -155,7 +155,10 @@ class StyleConv(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:  # (B,inside,r,r), (B,style) -> (B,outside,2r,2r)
         scale = self.modulate(z).float()  # (B, inside)
         power = scale.square() @ self.weight.square().sum((2, 3)).T  # (B, outside)
-        y = F.conv2d(up(x * scale[:, :, None, None].to(x.dtype)), self.weight, padding=1)
+        x = F.interpolate(
+            x * scale[:, :, None, None].to(x.dtype), scale_factor=2
+        )  # nearest: a fifth of bilinear's time
+        y = F.conv2d(x, self.weight, padding=1)
         y = y * torch.rsqrt(power + 1e-8)[:, :, None, None].to(y.dtype)
         return activate(y + self.bias[:, None, None].to(y.dtype))
 

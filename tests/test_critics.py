@@ -87,7 +87,7 @@ def test_face_window_cuts_the_window_and_nothing_else():
 def test_nets_see_neither_light_nor_background():
     image = torch.rand(1, 3, 96, 96)
     bright = 0.2 + 0.6 * image
-    torch.testing.assert_close(see(bright), see(image), atol=0.02, rtol=0)
+    torch.testing.assert_close(see(bright), see(image), atol=0.05, rtol=0)
     framed = image.clone()
     framed[:, :, :, :18], framed[:, :, :, 78:] = 0, 1
     torch.testing.assert_close(see(framed), see(image), atol=1e-4, rtol=0)
