@@ -86,9 +86,7 @@ def up(x: Tensor) -> Tensor:
 
 def extend(flow: Tensor, mask: Tensor) -> Tensor:
     """Continues flow (B,2,S,S) beyond mask (B,1,S,S) by pull-push: means of ever larger blocks fill what finer ones lack.
-
-    Inside the mask nothing changes. An eighth of the side around it (hair, neck) moves along; beyond, the flow fades to 0.
-    """
+    An eighth of the side around the mask (hair, neck) moves along; beyond, the flow fades to 0."""
     levels = [(flow * mask, mask)]
     while levels[-1][0].shape[-1] > REACH:
         levels.append(tuple(F.avg_pool2d(x, 2) for x in levels[-1]))
@@ -139,10 +137,7 @@ def activate(x: Tensor) -> Tensor:
 
 
 class StyleConv(nn.Module):
-    """Up + 3 x 3 convolution modulated by the style, demodulated: StyleGAN2, Eqs. 1 and 3.
-
-    Scaling the input channels and the outputs equals scaling the weights a sample, and needs no grouped convolution.
-    """
+    """Up + 3 x 3 convolution modulated by the style, demodulated (StyleGAN2, Eqs. 1, 3), by scaling inputs and outputs."""
 
     def __init__(self, inside: int, outside: int, style: int):
         super().__init__()

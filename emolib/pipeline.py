@@ -84,6 +84,8 @@ def main() -> int:
     parser.add_argument("--copy", type=Path, help="run in a copy of the working tree in this folder")
     parser.add_argument("--nbval", action="store_true", help="afterwards run nbval over the notebooks")
     args = parser.parse_args()
+    # dvc and papermill are those of this interpreter, whether its environment is activated or not.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
         root = project_root()
         check(root, args.profile)

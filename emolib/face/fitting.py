@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.linalg import solveh_banded
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from emolib.corpus.clips import Clip, Corpus
 from emolib.errors import EmolibError
