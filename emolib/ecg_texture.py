@@ -27,7 +27,11 @@ from emolib.weights import load_into, load_weights, save_weights
 
 GRID = 4  # heatmaps and flow live at the image's side / GRID
 SIGMA = 1.0  # of a landmark's Gaussian, in cells of that grid
-REACH, FADE = (
+REACH = ((0.06, 1.0), (0.2, 0.02))  # how far a landmark's motion is spread, of the crop's side; and with what weight:
+# near the face the next landmark decides, hair and neck follow the head
+FADE = 0.05  # the weight of no motion at all
+# near the face the next landmark decides, hair and neck follow the head
+FADE = 0.05  # the weight of no motion at all
     0.06,
     0.05,
 )  # how far a landmark's motion is spread, of the crop's side; and the weight of no motion at all
@@ -47,13 +51,13 @@ def spread_motion(before: Tensor, after: Tensor, size: int) -> Tensor:
     """Backward flow (B, 2, size/GRID, size/GRID) that carries the landmarks ``before`` to ``after`` (both (B, 68, 2)
     pixels).
 
-    A mean of the 68 displacements, weighted by Gaussians about ``after``; it fades to no motion away from the face.
+    A mean of the 68 displacements, weighted by Gaussians about ``after``; it fades to no motion away from the head.
     """
     n = size // GRID
     centres = torch.arange(n, device=after.device, dtype=after.dtype) + 0.5
-    squared = (centres - after[..., None] / GRID).square() / (2 * (REACH * n) ** 2)  # (B, 68, 2, n)
-    x, y = torch.exp(-squared).unbind(2)
-    weight = y[..., :, None] * x[..., None, :]  # (B, 68, n, n)
+    squared = (centres - after[..., None] / GRID).square() / (2 * n**2)  # (B, 68, 2, n)
+    axes = [torch.exp(-squared / reach**2).unbind(2) for reach, _ in REACH]
+    weight = sum(gain * y[..., :, None] * x[..., None, :] for (x, y), (_, gain) in zip(axes, REACH))  # (B, 68, n, n)
     moved = torch.einsum("bkhw,bkc->bchw", weight, (before - after) * 2 / size)
     return moved / (weight.sum(1, keepdim=True) + FADE)
 

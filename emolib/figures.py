@@ -61,6 +61,22 @@ def flow_to_rgb(flow, largest: float | None = None) -> torch.Tensor:
     return torch.from_numpy(hsv_to_rgb(hsv).transpose(2, 0, 1)).float()
 
 
+# The lines of the 68 landmarks: first and last point, whether it is closed.
+_LINES = ((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False))
+_LINES += ((36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True))
+
+
+def draw_landmarks(axis, landmarks, side: float = 14.0) -> None:
+    """68 landmarks (68, 2), y down and centred on 0, as a line drawing that spans -side / 2 to side / 2 in both
+    directions.
+    """
+    points = np.asarray(landmarks)
+    for start, end, closed in _LINES:
+        line = points[[*range(start, end), *([start] if closed else [])]]
+        axis.plot(line[:, 0], line[:, 1], color="C0", lw=1)
+    axis.set(aspect="equal", xticks=[], yticks=[], xlim=(-side / 2, side / 2), ylim=(side / 2 + 2, -side / 2 + 2))
+
+
 def curves(table, names=None, x: str = "step", title: str = "", log: bool = False) -> Figure:
     """The columns ``names`` (default: all) of a table against column ``x``, one small panel each."""
     names = [n for n in table.columns if n != x] if names is None else list(names)

@@ -128,6 +128,7 @@ class Hef:
     detail: bool = _choice(True, (True, False), "carry the warped source's own bands (ours; the paper: false)")
     mesh_motion: bool = _choice(True, (True, False), "flows refine the mesh's motion (ours; the paper: false)")
     lr: float = _number(2e-3, 1e-7, 1.0, "Adam learning rate (Sec. 4.1)")
+    precision: str = _choice("bf16", ("no", "bf16", "fp16"), "mixed precision of this stage: convolutions gain most")
     ema: float = _number(0.98, 0.0, 0.99999, "decay of the averaged weights")
     lambda_rec: float = _number(5.0, 0.0, 1e4, "Eq. 11")
     lambda_p: float = _number(5.0, 0.0, 1e4, "Eq. 11")

@@ -112,7 +112,8 @@ class Studio:
         n, fps = self.frames, float(FPS)
         arkit, pose = performance(spec.emotion, spec.intensity, spoken.visemes, n, fps, style, rng)
         pose, landmarks = self._frame_shot(person, arkit, pose, rng)
-        scene = Scene.sample(rng, self.size * SUPERSAMPLE)
+        # One person is filmed in one session, as in MEAD: light and background tell who speaks, never with what emotion.
+        scene = Scene.sample(_rng(self.seed, "scene", spec.person), self.size * SUPERSAMPLE)
         frames = photograph(person, scene, arkit, pose, self.size, rng)
         coefficients = np.zeros((n, 257), np.float32)
         coefficients[:, :80], coefficients[:, 80:144], coefficients[:, 251:] = alpha, arkit @ to_beta, pose

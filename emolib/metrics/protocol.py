@@ -21,7 +21,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -120,14 +120,14 @@ def to_images(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
 
 
-def score_clip(frames: np.ndarray, reference: Reference, judges: Judges, audio: np.ndarray) -> tuple[dict, np.ndarray]:
+def score_clip(frames: np.ndarray, reference: Reference, judges: Judges) -> tuple[dict, np.ndarray]:
     """({metric: value}, distribution features) of one generated clip (T, S, S, 3) uint8 against the real one."""
     if frames.shape != reference.frames.shape:
         raise ValueError(f"generated frames {frames.shape} do not match the real ones {reference.frames.shape}")
     images, real, few = to_images(frames), to_images(reference.frames), frames[::STRIDE]
     values = {
         "EFD": efd(judges.emotion(few), reference.emotion).mean(),
-        "Sync": judges.sync(frames, audio, float(reference.clip.fps)),
+        "Sync": judges.sync(frames, reference.audio, float(reference.clip.fps)),
         "PSNR": float(psnr(images, real).mean()),
         "SSIM": float(ssim(images, real).mean()),
         "LPIPS": float(lpips(images[::STRIDE], real[::STRIDE]).mean()),
@@ -149,22 +149,29 @@ def evaluate(
     references: Sequence[Reference],
     judges: Judges,
     generate: Callable[[Reference], np.ndarray],
-    audio: Callable[[int], np.ndarray] | None = None,
     keep: Sequence[int] = (),
 ) -> Row:
-    """Measures one method. ``generate``: reference -> uint8 frames of its shape. ``audio``: index -> the audio that
-    Sync listens to, where it is not the clip's own (sanity rows). keep: numbers of the clips whose frames are kept."""
+    """Measures one method. ``generate``: reference -> uint8 frames of its shape. keep: numbers of the clips whose
+    frames are kept.
+    """
     lines, features, kept = [], [], {}
     for i, reference in enumerate(references):
-        heard = reference.audio if audio is None else audio(i)
         frames = generate(reference)
         if i in keep:
             kept[i] = frames
-        values, seen = score_clip(frames, reference, judges, heard)
+        values, seen = score_clip(frames, reference, judges)
         clip = reference.clip
         lines.append({"clip_id": clip.clip_id, "identity": clip.identity, "emotion": clip.emotion} | values)
         features.append(seen)
     return Row(name, pd.DataFrame(lines), features, [r.distribution for r in references], kept)
+
+
+def resound(name: str, row: Row, references: Sequence[Reference], judges: Judges, audio: Callable) -> Row:
+    """The row of the real video with Sync measured against another sound, ``audio(i)`` for clip number i (sanity
+    rows).
+    """
+    sync = [judges.sync(r.frames, audio(i), float(r.clip.fps)) for i, r in enumerate(references)]
+    return replace(row, name=name, clips=row.clips.assign(Sync=sync))
 
 
 class Spread:

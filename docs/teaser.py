@@ -1,0 +1,59 @@
+"""Makes ``docs/teaser.png`` and ``docs/intensity.png``, the README's pictures: python docs/teaser.py"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from emolib.face.fitting import fit_image
+from emolib.face.landmarks import Alignment
+from emolib.hef import drive
+from emolib.params import EMOTIONS
+from emolib.talker import Talker, check, demo_portrait, demo_speech
+
+HERE = Path(__file__).resolve().parent
+MOMENT = 0.55  # s into the sentence
+CELL = 256
+
+
+@torch.no_grad()
+def frame(talker: Talker, emotion: str, intensity: float) -> np.ndarray:
+    """The portrait at MOMENT of the demo sentence, cut to its head."""
+    request = check(demo_portrait(), demo_speech(), emotion, intensity, HERE / "teaser.mp4", pose="still", blinks=False)
+    face = request.faces[0]
+    alignment = Alignment.from_landmarks(face.landmarks, talker.hef.size)
+    crop = alignment.crop(request.image)
+    own = fit_image(talker.model, crop, alignment.points(face.landmarks)).coefficients
+    wanted, sigma = talker.coefficients(request, own)
+    at = slice(int(MOMENT * 25), int(MOMENT * 25) + 1)
+    source = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
+    made = talker.hef.generate(
+        talker.hef.encode_source(source), drive(talker.model, own, wanted[at], sigma[at], talker.hef.size)
+    )
+    pasted = alignment.paste((made[0] * 255).round().byte().permute(1, 2, 0).numpy(), request.image)
+    x, y = face.landmarks.mean(0).round().astype(int)
+    return np.asarray(
+        Image.fromarray(pasted[max(0, y - 120) : y + 100, x - 110 : x + 110]).resize((CELL, CELL), Image.LANCZOS)
+    )
+
+
+def sheet(cells: list[tuple[str, np.ndarray]], columns: int, name: str) -> None:
+    rows = -(-len(cells) // columns)
+    picture = Image.new("RGB", (columns * CELL, rows * (CELL + 22)), "white")
+    for i, (label, image) in enumerate(cells):
+        x, y = i % columns * CELL, i // columns * (CELL + 22)
+        picture.paste(Image.fromarray(image), (x, y + 22))
+        ImageDraw.Draw(picture).text((x + 6, y + 5), label, fill="black")
+    picture.save(HERE / name)
+
+
+def main() -> None:
+    talker = Talker.load(device="cpu")
+    sheet([(f"{e}, 3", frame(talker, e, 3)) for e in EMOTIONS], 4, "teaser.png")
+    words = ("happy", "sadly surprised")
+    sheet([(f"{w}, {i:g}", frame(talker, w, i)) for w in words for i in (1, 1.67, 2.33, 3)], 4, "intensity.png")
+
+
+if __name__ == "__main__":
+    main()
