@@ -25,6 +25,7 @@ from emolib.params import EMOTIONS
 from emolib.weights import load_into, load_weights, save_weights
 
 BETA = 64
+PE_SCALE = 0.2  # of the positional encoding beside tokens of unit size: who speaks when matters less than what is heard
 
 
 class Variant(NamedTuple):
@@ -59,6 +60,27 @@ def _mlp(inside: int, hidden: int, outside: int) -> nn.Sequential:
 def _transformer(dim: int, depth: int, heads: int, dropout: float) -> nn.TransformerEncoder:
     layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, dropout, F.gelu, batch_first=True, norm_first=True)
     return nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
+
+
+class _SoundMlp(nn.Module):
+    """MLP(A): one token for a window of W mel frames. Its first two layers share their weights over time.
+
+    Without that, without normalised bands and without the last normalisation (sound must not drown in PE), training takes
+    three times as long to move the lips.
+    """
+
+    def __init__(self, window: int, dim: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(N_MELS))
+        self.register_buffer("std", torch.ones(N_MELS))
+        self.shared = nn.Sequential(
+            nn.Conv1d(N_MELS, dim, 5, 2, 2), nn.GELU(), nn.Conv1d(dim, dim, 3, 2, 1), nn.GELU(), nn.Flatten()
+        )
+        self.joined = nn.Sequential(nn.Linear(dim * -(-window // 4), dim), nn.LayerNorm(dim))
+
+    def forward(self, windows: Tensor) -> Tensor:  # (B,T,W,80) -> (B,T,C)
+        x = ((windows - self.mean) / self.std).flatten(0, 1).transpose(1, 2)
+        return self.joined(self.shared(x)).unflatten(0, windows.shape[:2])
 
 
 class _Recurrent(nn.GRU):
@@ -110,7 +132,7 @@ class Eac(nn.Module):
 
     variant: a key of :data:`VARIANTS`. embedding_dim: D of z_emo (the number of emotions for one-hot codes).
     window: W, mel frames about a video frame. frames: T of training, the length :func:`predict` works in.
-    dim, depth, heads, dropout: of Phi. audio_depth: layers of the audio encoder.
+    dim, depth, heads, dropout: of Phi. audio_depth: layers of the audio encoder (there: ``heads``, ``dropout``, ``dim``, too).
     """
 
     def __init__(
@@ -121,7 +143,7 @@ class Eac(nn.Module):
         window: int = 20,
         frames: int = 32,
         dim: int = 128,
-        depth: int = 4,
+        depth: int = 2,
         heads: int = 4,
         dropout: float = 0.1,
         audio_depth: int = 2,
@@ -133,7 +155,7 @@ class Eac(nn.Module):
         self.arch, self.encoding, _ = VARIANTS[variant]
         if self.encoding == "onehot":
             embedding_dim = self.config["embedding_dim"] = len(EMOTIONS)
-        self.audio_mlp = _mlp(window * N_MELS, 2 * dim, dim)  # MLP(A)
+        self.audio_mlp = _SoundMlp(window, dim)  # MLP(A)
         self.emotion_mlp = _mlp(embedding_dim, 2 * dim, dim)  # MLP(z_emo)
         self.intensity = nn.Parameter(torch.randn(dim) * 0.5)  # sigma_base
         if self.arch == "transformer":
@@ -150,24 +172,29 @@ class Eac(nn.Module):
         self.register_buffer("emotion_mean", torch.zeros(embedding_dim))
         self.register_buffer("emotion_std", torch.ones(()))
 
-    def standardise(self, betas: Tensor, embeddings: Tensor) -> "Eac":
-        """Sets the units of output and condition from the training set's ``betas`` (N,64) and ``embeddings`` (M,D).
+    def standardise(self, betas: Tensor, embeddings: Tensor, mel: Tensor) -> "Eac":
+        """Sets the units of output, condition and sound from ``betas`` (N,64), ``embeddings`` (M,D), ``mel`` (F,80) of training.
 
         Sentence embeddings share a large common part; what tells emotions apart is what is left without it.
         """
         self.beta_mean.copy_(betas.mean(0))
         self.beta_std.copy_(betas.std(0).clamp(min=1e-3))
+        self.audio_mlp.mean.copy_(mel.mean(0))
+        self.audio_mlp.std.copy_(mel.std(0).clamp(min=1e-3))
         if self.encoding != "onehot":
             self.emotion_mean.copy_(embeddings.mean(0))
             self.emotion_std.copy_((embeddings - embeddings.mean(0)).pow(2).mean().sqrt().clamp(min=1e-4))
         return self
 
     def forward(self, windows: Tensor, z_emo: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-        """(beta_hat (B,T,64), sigma_hat (B,C)) for mel windows (B,T,W,80), emotion codes (B,D) and intensities (B,)."""
-        tokens = self.audio_mlp(windows.flatten(2))  # (B,T,C)
+        """(beta_hat (B,T,64), sigma_hat (B,C)) for mel windows (B,T,W,80), emotion codes (B,D) and intensities (B,).
+
+        Windows that all modalities share (Eq. 2) may be given once: with B/M rows they are taken M times, as ``repeat`` does.
+        """
+        tokens = self.audio_mlp(windows).repeat(len(z_emo) // len(windows), 1, 1)  # (B,T,C)
         tokens = torch.cat([(mu[:, None] * self.intensity)[:, None], tokens], 1)  # (B,1+T,C)
         emotion = self.emotion_mlp((z_emo - self.emotion_mean) / self.emotion_std)[:, None]
-        tokens = self.phi(tokens + sinusoids(tokens.shape[1], tokens.shape[2], tokens.device) + emotion)
+        tokens = self.phi(tokens + PE_SCALE * sinusoids(*tokens.shape[1:], tokens.device) + emotion)
         return self.beta_mean + self.beta_std * self.beta_mlp(tokens[:, 1:]), tokens[:, 0]
 
     def embed_audio(self, mel: Tensor) -> Tensor:
@@ -242,7 +269,7 @@ def _styled(eac: Eac, windows: Tensor, z_emo: Tensor, mu: Tensor) -> tuple[Tenso
     Each style runs over the whole window, as in training, and every frame takes its own style's row.
     """
     styles, which = torch.unique(torch.cat([z_emo, mu[:, None]], 1), dim=0, return_inverse=True)
-    beta, sigma = eac(windows.expand(len(styles), *windows.shape), styles[:, :-1], styles[:, -1])
+    beta, sigma = eac(windows[None], styles[:, :-1], styles[:, -1])
     return beta[which, torch.arange(len(windows), device=beta.device)], sigma[which]
 
 

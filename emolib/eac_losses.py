@@ -80,6 +80,10 @@ class Material:
     def betas(self) -> Tensor:
         return torch.cat([theta.beta for theta in self.theta])
 
+    def sound(self) -> Tensor:
+        """All mel frames (F,80)."""
+        return torch.from_numpy(np.concatenate(self.mels))
+
     def embeddings(self) -> Tensor:
         """All text and image embeddings (M,D), with both modalities weighing the same."""
         text, image = self.wordings.flatten(0, 1), self.image.flatten(0, 1)
@@ -148,7 +152,7 @@ def losses(eac: Eac, sample: Sample, model: FaceModel, phi_emo, *, renders: int,
     """
     z_emo, apart = conditions(getattr(eac, "module", eac), sample)  # beneath DDP's wrapper
     copies, frames = len(z_emo) // len(sample.mu), sample.windows.shape[1]
-    beta, _ = eac(sample.windows.repeat(copies, 1, 1, 1), z_emo, sample.mu.repeat(copies))
+    beta, _ = eac(sample.windows, z_emo, sample.mu.repeat(copies))
     beta = beta.float()
     theta = sample.theta
     repeated = Coefficients.cat([theta] * copies).replace(beta=beta.flatten(0, 1))

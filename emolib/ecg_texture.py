@@ -1,5 +1,4 @@
-"""The baseline ECG (Sinha et al., IJCAI 2022), second half: one image + landmark motion + emotion -> frames (Sec. 3.2,
-Eqs. 5-9).
+"""The baseline ECG (Sinha et al., IJCAI 2022), second half: image + landmarks + emotion -> frames (Sec. 3.2, Eqs. 5-9).
 
     f_t = E_T(I_n)     f_h = heatmaps(X') - heatmaps(X)     (f_t, f_h, f_e) -> optical flow OF, occlusion OM
     I_E = D_T(OF + OM, f_t), with skips from E_T
@@ -27,20 +26,13 @@ from emolib.weights import load_into, load_weights, save_weights
 
 GRID = 4  # heatmaps and flow live at the image's side / GRID
 SIGMA = 1.0  # of a landmark's Gaussian, in cells of that grid
-REACH = ((0.06, 1.0), (0.2, 0.02))  # how far a landmark's motion is spread, of the crop's side; and with what weight:
-# near the face the next landmark decides, hair and neck follow the head
-FADE = 0.05  # the weight of no motion at all
-# near the face the next landmark decides, hair and neck follow the head
-FADE = 0.05  # the weight of no motion at all
-    0.06,
-    0.05,
-)  # how far a landmark's motion is spread, of the crop's side; and the weight of no motion at all
+# How far a landmark's motion is spread, of the crop's side, and its weight: near the face the next landmark decides,
+# hair and neck follow the head. FADE: the weight of no motion at all.
+REACH, FADE = ((0.06, 1.0), (0.2, 0.02)), 0.05
 
 
 def heatmaps(landmarks: Tensor, size: int) -> Tensor:
-    """Landmarks (B, 68, 2) in pixels of an image of side ``size`` -> Gaussians (B, 68, size/GRID, size/GRID), peak
-    1.
-    """
+    """Landmarks (B, 68, 2) in pixels of an image of side ``size`` -> (B, 68, size/GRID, size/GRID), peak 1."""
     centres = torch.arange(size // GRID, device=landmarks.device, dtype=landmarks.dtype) + 0.5
     squared = (centres - landmarks[..., None] / GRID).square() / (2 * SIGMA**2)  # (B, 68, 2, n)
     x, y = torch.exp(-squared).unbind(2)
@@ -48,8 +40,7 @@ def heatmaps(landmarks: Tensor, size: int) -> Tensor:
 
 
 def spread_motion(before: Tensor, after: Tensor, size: int) -> Tensor:
-    """Backward flow (B, 2, size/GRID, size/GRID) that carries the landmarks ``before`` to ``after`` (both (B, 68, 2)
-    pixels).
+    """Backward flow (B, 2, size/GRID, size/GRID) that carries landmarks ``before`` to ``after``, (B, 68, 2) pixels.
 
     A mean of the 68 displacements, weighted by Gaussians about ``after``; it fades to no motion away from the head.
     """
@@ -83,9 +74,7 @@ def _up(x: Tensor) -> Tensor:
 
 
 class ImageEncoder(nn.Module):
-    """E_T: image (B, 3, S, S) in [0, 1] -> features at S, S/2 and S/4 with ``width``, 2 and 4 times ``width``
-    channels.
-    """
+    """E_T: image (B, 3, S, S) in [0, 1] -> features at S, S/2 and S/4, of 1, 2 and 4 times ``width`` channels."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -122,7 +111,7 @@ class MotionNet(nn.Module):
         for level in self.up:
             x = torch.cat([_up(level(x)), skips.pop()], 1)
         maps = 0.1 * self.maps(x).float()  # a step of Adam must not move the flow by many pixels
-        return first + 0.2 * maps[:, :2], (3 + maps[:, 2:]).sigmoid()  # ... that trusts the source
+        return first + 0.2 * maps[:, :2], (3 + 3 * maps[:, 2:]).sigmoid()  # ... that trusts the source
 
 
 class ImageDecoder(nn.Module):
@@ -215,9 +204,7 @@ class FrameDiscriminator(nn.Sequential):
 
 @dataclass(frozen=True)
 class TextureSet:
-    """Frames for G_T: images (N, K, S, S, 3) uint8, landmarks (N, K, 68, 2) pixels, emotion (N, 9); N clips, K frames
-    each.
-    """
+    """N clips, K frames each: images (N, K, S, S, 3) uint8, landmarks (N, K, 68, 2) pixels, emotion (N, 9)."""
 
     images: Tensor
     landmarks: Tensor

@@ -66,7 +66,7 @@ _LINES = ((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31
 _LINES += ((36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True))
 
 
-def draw_landmarks(axis, landmarks, side: float = 14.0) -> None:
+def draw_landmarks(axis, landmarks, side: float = 18.0) -> None:
     """68 landmarks (68, 2), y down and centred on 0, as a line drawing that spans -side / 2 to side / 2 in both
     directions.
     """
@@ -74,7 +74,7 @@ def draw_landmarks(axis, landmarks, side: float = 14.0) -> None:
     for start, end, closed in _LINES:
         line = points[[*range(start, end), *([start] if closed else [])]]
         axis.plot(line[:, 0], line[:, 1], color="C0", lw=1)
-    axis.set(aspect="equal", xticks=[], yticks=[], xlim=(-side / 2, side / 2), ylim=(side / 2 + 2, -side / 2 + 2))
+    axis.set(aspect="equal", xticks=[], yticks=[], xlim=(-side / 2, side / 2), ylim=(side / 2 + 1.5, -side / 2 + 1.5))
 
 
 def curves(table, names=None, x: str = "step", title: str = "", log: bool = False) -> Figure:

@@ -42,9 +42,7 @@ def test_transformer_is_equations_3_and_4():
     eac = small()
     windows, z_emo, mu = inputs(eac)
     sigma = mu[:, None, None] * eac.intensity
-    tokens = (
-        torch.cat([sigma, eac.audio_mlp(windows.flatten(2))], 1) + sinusoids(9, 16) + eac.emotion_mlp(z_emo)[:, None]
-    )
+    tokens = torch.cat([sigma, eac.audio_mlp(windows)], 1) + 0.2 * sinusoids(9, 16) + eac.emotion_mlp(z_emo)[:, None]
     for layer in eac.phi.layers:
         tokens = layer(tokens)
     tokens = eac.phi.norm(tokens)
@@ -56,9 +54,16 @@ def test_transformer_is_equations_3_and_4():
 def test_the_untrained_output_has_the_units_of_the_corpus():
     eac = small()
     betas = torch.randn(500, 64) * 0.1 + 5
-    eac.standardise(betas, torch.randn(20, 12))
+    eac.standardise(betas, torch.randn(20, 12), torch.randn(30, 80) * 2 - 1)
     beta, _ = eac(*inputs(eac))
     assert (beta - 5).abs().max() < 0.5
+
+
+def test_shared_windows_are_repeated():
+    eac = small()
+    windows, z_emo, mu = inputs(eac)
+    once = eac(windows[:1], z_emo, mu)[0]
+    torch.testing.assert_close(once, eac(windows[:1].repeat(2, 1, 1, 1), z_emo, mu)[0])
 
 
 def test_sinusoids_by_hand():

@@ -7,7 +7,6 @@ PSNR and SSIM (Wang et al. 2004) as Table 1 of Xu et al. names them; LPIPS is Zh
 import functools
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -42,8 +41,10 @@ def ssim(image: Tensor, target: Tensor) -> Tensor:
     window = window / window.sum()
 
     def blur(z: Tensor) -> Tensor:  # (B, 3, H, W) -> (B, 3, H - 10, W - 10)
-        kernel = window.expand(z.shape[1], 1, 1, 11)
-        return F.conv2d(F.conv2d(z, kernel, groups=z.shape[1]), kernel.transpose(2, 3), groups=z.shape[1])
+        for dim in (2, 3):  # sums of shifted images: many times faster on a CPU than a convolution in double precision
+            length = z.shape[dim] - 10
+            z = sum(w * z.narrow(dim, i, length) for i, w in enumerate(window.tolist()))
+        return z
 
     mean_x, mean_y = blur(x), blur(y)
     var_x, var_y, cov = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2, blur(x * y) - mean_x * mean_y

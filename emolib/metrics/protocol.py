@@ -20,6 +20,7 @@
 - A face that is not found in a generated clip leaves its LMD and CSIM out and is counted in ``faces_lost``.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -108,6 +109,17 @@ def refer(clip, judges: Judges, n_frames: int) -> Reference:
         judges.identity(frames[:1], landmarks[:1]),
         judges.distribution(few),
     )
+
+
+def refer_all(clips: Sequence, judges: Judges, n_frames: int) -> list[Reference]:
+    """:func:`refer` of each clip; a clip whose real frames show no face is left out. EmolibError if none is left."""
+    found = []
+    for clip in clips:
+        with contextlib.suppress(EmolibError):
+            found.append(refer(clip, judges, n_frames))
+    if not found:
+        raise EmolibError(f"no face found in any of {len(clips)} test clips; look at the pictures of the stage 01_data")
+    return found
 
 
 def to_frames(images: torch.Tensor) -> np.ndarray:
