@@ -11,6 +11,7 @@ L_lm and L_reg look at all T frames of a sample, L_emo and L_rec at one of them 
 phi_emo cost a hundred times what the rest of a frame costs.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emolib.corpus.clips import Corpus
 from emolib.corpus.prompts import prompts
 from emolib.eac import Eac, code, predict
 from emolib.errors import EmolibError
@@ -47,6 +49,16 @@ class Sample:
 
     def to(self, device: torch.device) -> "Sample":
         return Sample(**{k: v.to(device) for k, v in vars(self).items()})
+
+
+def fitted(corpus: Corpus) -> Corpus:
+    """The clips that have fitted coefficients; stage 02 sets a clip aside when no face is found in it."""
+    kept = []
+    for clip in corpus:
+        with contextlib.suppress(EmolibError):
+            clip.coefficients()
+            kept.append(clip.clip_id)
+    return corpus.select(clip_id=kept)
 
 
 class Material:

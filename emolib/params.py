@@ -100,7 +100,7 @@ class Eac:
     variants: tuple[str, ...] = _texts(
         ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), "Table 3 rows of EAC; a DVC matrix"
     )
-    steps: int = _number(300, 1, 10**7, "optimiser steps")
+    steps: int = _number(200, 1, 10**7, "optimiser steps")
     batch_size: int = _number(16, 1, 4096, "clips a step (the paper: 128)")
     frames: int = _number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
     window: int = _number(20, 4, 100, "W, mel frames (10 ms) about a video frame")
@@ -121,7 +121,7 @@ class Eac:
 @dataclass(frozen=True)
 class Hef:
     variants: tuple[str, ...] = _texts(("full", "wo_res", "wo_hie"), "Table 3 rows of HEF; a DVC matrix")
-    steps: int = _number(220, 1, 10**7, "optimiser steps of the generator")
+    steps: int = _number(150, 1, 10**7, "optimiser steps of the generator")
     batch_size: int = _number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
     channels: int = _number(2048, 256, 2**18, "a feature map of side r has channels / r channels in each of its parts")
     channels_max: int = _number(64, 8, 1024, "and at most so many")
@@ -147,10 +147,10 @@ class Hef:
 
 @dataclass(frozen=True)
 class Ecg:
-    content_steps: int = _number(300, 1, 10**7, "steps of the sound-class recogniser that stands for DeepSpeech")
-    landmark_steps: int = _number(400, 1, 10**7, "steps of the landmark generator G_L")
+    content_steps: int = _number(200, 1, 10**7, "steps of the sound-class recogniser that stands for DeepSpeech")
+    landmark_steps: int = _number(300, 1, 10**7, "steps of the landmark generator G_L")
     landmark_batch: int = _number(64, 1, 4096, "video frames a step of G_L (Sec. 4.1 of Sinha et al.: 256)")
-    texture_steps: int = _number(200, 1, 10**7, "steps of the texture generator G_T")
+    texture_steps: int = _number(120, 1, 10**7, "steps of the texture generator G_T")
     texture_batch: int = _number(4, 1, 512, "pairs of frames a step of G_T (Sec. 4.1: 4)")
     texture_width: int = _number(16, 8, 256, "channels of G_T at full resolution, a multiple of 8")
     landmark_motion: bool = _text(True, "start the flow of G_T from the landmarks' own motion (the paper: no)")
@@ -171,7 +171,7 @@ class Ecg:
 @dataclass(frozen=True)
 class Evaluation:
     n_clips: int = _number(12, 1, 10**6, "test clips each row is measured on")
-    n_frames: int = _number(32, 8, 10**6, "frames of each clip, from its start")
+    n_frames: int = _number(25, 8, 10**6, "frames of each clip, from its start")
     draws: int = _number(1000, 10, 10**6, "bootstrap draws of the 95 % intervals")
     timed_frames: int = _number(32, 8, 10**4, "frames that the time and memory of Table 2 are measured on")
 

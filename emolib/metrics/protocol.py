@@ -132,27 +132,27 @@ def to_images(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
 
 
-def score_clip(frames: np.ndarray, reference: Reference, judges: Judges) -> tuple[dict, np.ndarray]:
+def score_clip(
+    frames: np.ndarray, reference: Reference, judges: Judges, metrics: Sequence[str] = METRICS
+) -> tuple[dict, np.ndarray]:
     """({metric: value}, distribution features) of one generated clip (T, S, S, 3) uint8 against the real one."""
     if frames.shape != reference.frames.shape:
         raise ValueError(f"generated frames {frames.shape} do not match the real ones {reference.frames.shape}")
     images, real, few = to_images(frames), to_images(reference.frames), frames[::STRIDE]
-    values = {
-        "EFD": efd(judges.emotion(few), reference.emotion).mean(),
-        "Sync": judges.sync(frames, reference.audio, float(reference.clip.fps)),
-        "PSNR": float(psnr(images, real).mean()),
-        "SSIM": float(ssim(images, real).mean()),
-        "LPIPS": float(lpips(images[::STRIDE], real[::STRIDE]).mean()),
-        "LMD": np.nan,
-        "CSIM": np.nan,
+    measures = {
+        "EFD": lambda: efd(judges.emotion(few), reference.emotion).mean(),
+        "Sync": lambda: judges.sync(frames, reference.audio, float(reference.clip.fps)),
+        "PSNR": lambda: float(psnr(images, real).mean()),
+        "SSIM": lambda: float(ssim(images, real).mean()),
+        "LPIPS": lambda: float(lpips(images[::STRIDE], real[::STRIDE]).mean()),
     }
-    try:
+    values = {name: measures[name]() if name in measures and name in metrics else np.nan for name in METRICS}
+    with contextlib.suppress(EmolibError):  # no face found: counted in faces_lost
         landmarks = judges.track(frames)
-    except EmolibError:
-        return values, judges.distribution(few)  # no face: counted in faces_lost
-    identity = judges.identity(few, landmarks[::STRIDE])
-    values["LMD"] = lmd(landmarks, reference.landmarks, frames.shape[1]).mean()
-    values["CSIM"] = csim(identity, np.broadcast_to(reference.identity, identity.shape)).mean()
+        values["LMD"] = lmd(landmarks, reference.landmarks, frames.shape[1]).mean()
+        if "CSIM" in metrics:
+            identity = judges.identity(few, landmarks[::STRIDE])
+            values["CSIM"] = csim(identity, np.broadcast_to(reference.identity, identity.shape)).mean()
     return values, judges.distribution(few)
 
 
@@ -162,16 +162,17 @@ def evaluate(
     judges: Judges,
     generate: Callable[[Reference], np.ndarray],
     keep: Sequence[int] = (),
+    metrics: Sequence[str] = METRICS,
 ) -> Row:
     """Measures one method. ``generate``: reference -> uint8 frames of its shape. keep: numbers of the clips whose
-    frames are kept.
+    frames are kept. metrics: those wanted (LMD and FID are always there); others are nan.
     """
     lines, features, kept = [], [], {}
     for i, reference in enumerate(references):
         frames = generate(reference)
         if i in keep:
             kept[i] = frames
-        values, seen = score_clip(frames, reference, judges)
+        values, seen = score_clip(frames, reference, judges, metrics)
         clip = reference.clip
         lines.append({"clip_id": clip.clip_id, "identity": clip.identity, "emotion": clip.emotion} | values)
         features.append(seen)
