@@ -182,8 +182,10 @@ def losses(eac: Eac, sample: Sample, model: FaceModel, phi_emo, *, renders: int,
     wrong = drawn.mask * (drawn.image - pictures).square()
     terms["rec"] = wrong.sum() / (3 * drawn.mask.sum()).clamp(min=1)
     if emotion_loss:
-        difference = phi_emo.features(merged) - phi_emo.features(pictures)
-        terms["emo"] = difference.float().norm(dim=1).mean()  # Eq. 6
+        wanted = phi_emo.features(pictures).float()
+        difference = phi_emo.features(merged).float() - wanted
+        # Eq. 6, in lengths of phi_emo(I): how long features are is an accident of the net, and lambda_emo must not hang on it.
+        terms["emo"] = difference.norm(dim=1).mean() / wanted.norm(dim=1).mean().clamp(min=1e-6)
     return terms
 
 

@@ -100,16 +100,16 @@ class Eac:
     variants: tuple[str, ...] = _texts(
         ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), "Table 3 rows of EAC; a DVC matrix"
     )
-    steps: int = _number(200, 1, 10**7, "optimiser steps")
+    steps: int = _number(400, 1, 10**7, "optimiser steps")
     batch_size: int = _number(16, 1, 4096, "clips a step (the paper: 128)")
     frames: int = _number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
     window: int = _number(20, 4, 100, "W, mel frames (10 ms) about a video frame")
     dim: int = _number(128, 16, 2048, "width C of the Transformer and of the intensity token")
     depth: int = _number(2, 1, 48, "layers of Phi and of the audio encoder")
-    keys: int = _number(4, 1, 64, "frames a clip that are decoded for the image losses and e_img")
+    keys: int = _number(2, 1, 64, "frames a clip that are decoded for the image losses and e_img")
     renders: int = _number(8, 1, 4096, "results rendered a step, for L_emo and L_rec")
     render_size: int = _number(96, 32, 512, "side of what is rendered for L_emo and L_rec, pixels")
-    test_clips: int = _number(44, 1, 10**6, "test clips that the scores are measured on")
+    test_clips: int = _number(22, 1, 10**6, "test clips that the scores are measured on")
     lr: float = _number(2e-3, 1e-7, 1.0, "Adam's peak learning rate (Sec. 4.1: 2e-4)")
     lambda_clip: float = _number(1.0, 0.0, 1e4, "Eq. 5")
     lambda_emo: float = _number(1.0, 0.0, 1e4, "Eq. 5")
@@ -121,7 +121,7 @@ class Eac:
 @dataclass(frozen=True)
 class Hef:
     variants: tuple[str, ...] = _texts(("full", "wo_res", "wo_hie"), "Table 3 rows of HEF; a DVC matrix")
-    steps: int = _number(150, 1, 10**7, "optimiser steps of the generator")
+    steps: int = _number(120, 1, 10**7, "optimiser steps of the generator")
     batch_size: int = _number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
     channels: int = _number(2048, 256, 2**18, "a feature map of side r has channels / r channels in each of its parts")
     channels_max: int = _number(64, 8, 1024, "and at most so many")

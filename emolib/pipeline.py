@@ -85,6 +85,8 @@ def main() -> int:
     parser.add_argument("--nbval", action="store_true", help="afterwards run nbval over the notebooks")
     args = parser.parse_args()
     # dvc and papermill are those of this interpreter, whether its environment is activated or not.
+    # torch and numba each bring an OpenMP pool; threads that wait by spinning take the cores from the other's.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
         root = project_root()

@@ -108,7 +108,7 @@ class Stage:
 
     def save_table(self, name: str, frame, floatfmt: str = ".3f") -> Path:
         """Saves a pandas table as ``<name>.csv`` and ``<name>.md``; returns the csv's path."""
-        write_atomic(self.reports / f"{name}.md", frame.to_markdown(index=False, floatfmt=floatfmt) + "\n")
+        write_atomic(self.reports / f"{name}.md", frame.to_markdown(index=False, floatfmt=floatfmt, missingval="") + "\n")
         return write_atomic(self.reports / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
 
     def save_metrics(self, metrics: dict) -> Path:
