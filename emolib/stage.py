@@ -10,6 +10,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from emolib.errors import EmolibError
 from emolib.params import Params, load_params
 
@@ -31,6 +33,13 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
     temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(temporary, path)
     return path
+
+
+def _cell(value, floatfmt: str) -> str:
+    """A table's cell as text; what is missing is empty, not nan."""
+    if value is None or value is pd.NA or value != value:
+        return ""
+    return format(value, floatfmt) if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,8 @@ class Stage:
 
     def save_table(self, name: str, frame, floatfmt: str = ".3f") -> Path:
         """Saves a pandas table as ``<name>.csv`` and ``<name>.md``; returns the csv's path."""
-        write_atomic(self.reports / f"{name}.md", frame.to_markdown(index=False, floatfmt=floatfmt, missingval="") + "\n")
+        shown = frame.map(lambda value: _cell(value, floatfmt))
+        write_atomic(self.reports / f"{name}.md", shown.to_markdown(index=False, disable_numparse=True) + "\n")
         return write_atomic(self.reports / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
 
     def save_metrics(self, metrics: dict) -> Path:
