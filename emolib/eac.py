@@ -156,6 +156,8 @@ class Eac(nn.Module):
         if self.encoding == "onehot":
             embedding_dim = self.config["embedding_dim"] = len(EMOTIONS)
         self.audio_mlp = _SoundMlp(window, dim)  # MLP(A)
+        # Ours: the head of Eq. 4 also reads sigma_hat. Through attention alone, a short training leaves the intensity unheard.
+        self.read = nn.Linear(dim, dim)
         self.emotion_mlp = _mlp(embedding_dim, 2 * dim, dim)  # MLP(z_emo)
         self.intensity = nn.Parameter(torch.randn(dim) * 0.5)  # sigma_base
         if self.arch == "transformer":
@@ -195,7 +197,7 @@ class Eac(nn.Module):
         tokens = torch.cat([(mu[:, None] * self.intensity)[:, None], tokens], 1)  # (B,1+T,C)
         emotion = self.emotion_mlp((z_emo - self.emotion_mean) / self.emotion_std)[:, None]
         tokens = self.phi(tokens + PE_SCALE * sinusoids(*tokens.shape[1:], tokens.device) + emotion)
-        return self.beta_mean + self.beta_std * self.beta_mlp(tokens[:, 1:]), tokens[:, 0]
+        return self.beta_mean + self.beta_std * self.beta_mlp(tokens[:, 1:] + self.read(tokens[:, :1])), tokens[:, 0]
 
     def embed_audio(self, mel: Tensor) -> Tensor:
         """e_audio (B,D) of a log-mel (B,F,80) of any length: the mean over stretches as long as those of training.

@@ -159,8 +159,11 @@ class Trainer:
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
         except SafetensorError:
             return 0  # cut off by the machine, not by us (we rename whole files); starting again is safe
+        saved = {k: _under(tensors, f"model/{k}/") for k in self.models}
+        if any(_shapes(saved[k]) != _shapes(self.unwrap(k).state_dict()) for k in self.models):
+            return 0  # the model's code has changed since
         for k in self.models:
-            self.unwrap(k).load_state_dict(_under(tensors, f"model/{k}/"))
+            self.unwrap(k).load_state_dict(saved[k])
         for k in self.averages:
             self.averages[k] = {n: t.to(self.device) for n, t in _under(tensors, f"ema/{k}/").items()}
         for k, optimizer in self.optimizers.items():
@@ -191,6 +194,10 @@ class Trainer:
                 for key, value in row.items():
                     if key != "step":
                         live.log_metric(key, value)
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {k: t.shape for k, t in tensors.items()}
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -47,7 +47,8 @@ def test_transformer_is_equations_3_and_4():
         tokens = layer(tokens)
     tokens = eac.phi.norm(tokens)
     beta, updated = eac(windows, z_emo, mu)
-    torch.testing.assert_close(beta, eac.beta_mlp(tokens[:, 1:]), atol=1e-5, rtol=1e-4)
+    head = eac.beta_mlp(tokens[:, 1:] + eac.read(tokens[:, :1]))  # ours: the head reads sigma_hat too
+    torch.testing.assert_close(beta, head, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(updated, tokens[:, 0], atol=1e-5, rtol=1e-4)
 
 
