@@ -84,11 +84,11 @@ class Critics:
     batch_size: int = _number(32, 1, 4096, "images a step")
     lr: float = _number(2e-3, 1e-7, 1.0, "AdamW learning rate, warmed up, then down along a cosine")
     frames_per_clip: int = _number(8, 1, 1000, "frames of each clip that emotion nets and image tower train on")
-    cache_mb: int = _number(256, 1, 10**6, "memory for decoded frames, MB; a larger corpus is sampled")
-    emotion_steps: int = _number(300, 1, 10**7, "steps of each of the two emotion nets")
-    sync_steps: int = _number(250, 1, 10**7, "steps of SyncNet")
+    cache_mb: int = _number(1024, 1, 10**6, "memory for decoded frames, MB; a larger corpus is sampled")
+    emotion_steps: int = _number(900, 1, 10**7, "steps of each of the two emotion nets")
+    sync_steps: int = _number(400, 1, 10**7, "steps of SyncNet")
     sync_batch: int = _number(64, 16, 4096, "windows a step of SyncNet, 8 of each clip")
-    clip_steps: int = _number(250, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
+    clip_steps: int = _number(400, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
     clip_model: str = _text("minilm-face", "open_clip model of AME; minilm-face is ours, trained here")
     clip_pretrained: str = _text(
         "", "open_clip tag or weights file of clip_model, e.g. openai for ViT-B-32; none for ours"

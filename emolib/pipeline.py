@@ -5,6 +5,7 @@ shows the tables after.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -36,9 +37,22 @@ def reproduce(root: Path, profile: str | None = None) -> int:
     return subprocess.run(command, cwd=root).returncode
 
 
+def costs(root: Path) -> str:
+    """What each stage cost: its notebook's wall time and the memory of its largest process."""
+    lines = ["stage                     minutes  memory GiB"]
+    for notebook in sorted((root / "reports").glob("**/*.ipynb")):
+        metrics = notebook.with_name("metrics.json")
+        seconds = json.loads(notebook.read_text())["metadata"].get("papermill", {}).get("duration")
+        if metrics.is_file() and seconds:
+            memory = json.loads(metrics.read_text()).get("peak_memory_mib", 0) / 1024
+            name = notebook.parent.relative_to(root / "reports")
+            lines.append(f"{str(name):24} {seconds / 60:8.1f} {memory:11.1f}")
+    return "\n".join(lines)
+
+
 def show(root: Path) -> str:
-    """The result tables, and where the figures and the video lie."""
-    lines = []
+    """What each stage cost, the result tables, and where the figures and the video lie."""
+    lines = [costs(root)]
     for table in sorted((root / "reports" / "07_evaluation").glob("*.md")):
         lines += ["", f"== {table.relative_to(root)}", table.read_text().rstrip()]
     figures = sorted((root / "reports").glob("**/figures/*.png"))

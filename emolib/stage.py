@@ -7,6 +7,7 @@ matrix stage has a folder of its name inside both. The same lines work under pap
 import hashlib
 import json
 import os
+import resource
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
     temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(temporary, path)
     return path
+
+
+def peak_memory() -> int:
+    """The most memory that this process, or the largest of its children that have ended, has held, MiB."""
+    kilobytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return kilobytes // 1024
 
 
 def _cell(value, floatfmt: str) -> str:
@@ -122,6 +129,7 @@ class Stage:
         return write_atomic(self.reports / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
 
     def save_metrics(self, metrics: dict) -> Path:
-        """Saves flat metrics (numbers; the unit in the key) as ``metrics.json``."""
+        """Saves flat metrics (numbers; the unit in the key) as ``metrics.json``, the peak memory of the stage so far with them."""
+        metrics = metrics | {"peak_memory_mib": peak_memory()}
         flat = {k: (round(float(v), 6) if not isinstance(v, int | str) else v) for k, v in metrics.items()}
         return write_atomic(self.reports / "metrics.json", json.dumps(flat, indent=2) + "\n")

@@ -10,6 +10,7 @@ s; visemes, viseme_times. Compound and new emotions (expressions.UNSEEN) are in 
 clips too, for the truth of what a model that never saw them should do.
 """
 
+import hashlib
 import multiprocessing
 import zlib
 from concurrent.futures import ProcessPoolExecutor
@@ -216,6 +217,14 @@ def _shoot(folder: str, fingerprint: str, seed: int, size: int, seconds: float, 
     return studio.frames * len(specs)
 
 
+def _code() -> str:
+    """A hash of the code that draws and of the code that makes the face model: a clip is kept only while both are as they were."""
+    root = Path(__file__).parents[1]
+    files = [f for folder in ("corpus", "face", "media") for f in sorted((root / folder).glob("*.py"))]
+    digest = hashlib.sha256(b"".join(f.read_bytes() for f in files))
+    return digest.hexdigest()[:12]
+
+
 _STUDIOS: dict[tuple, Studio] = {}
 
 
@@ -226,14 +235,14 @@ def _studio(*key) -> Studio:
 
 
 def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, progress: bool = True) -> Corpus:
-    """Makes the synthetic corpus in ``folder`` and returns it. Clips that exist, made with the same parameters, are kept.
+    """Makes the synthetic corpus in ``folder`` and returns it. Clips that exist, made by the same code with the same parameters, are kept.
 
     Same parameters, same bytes, whatever ``workers`` is (each is a process with one thread). Raises :class:`EmolibError` for an
     odd ``base.size`` (H.264 needs even sides).
     """
     if base.size % 2:
         raise EmolibError(f"base.size is {base.size}; expected an even number, which H.264 needs")
-    fingerprint = f"synth-1 seed={base.seed} size={base.size} seconds={data.seconds}"
+    fingerprint = f"synth {_code()} seed={base.seed} size={base.size} seconds={data.seconds}"
     writer = CorpusWriter(folder, fingerprint)
     missing = [spec for spec in plan(data, base.seed) if spec.clip_id not in writer]
     people = sorted({spec.person for spec in missing})

@@ -21,8 +21,9 @@ from emolib.weights import load_into, load_weights, save_weights
 
 KINDS = ("loss", "efd")
 SIZE = 64  # side of what the nets see, pixels
-BANK_SIZE = 80  # side of the crops kept for training: the window of it is about what the nets see
+BANK_SIZE = 128  # side of the crops kept for training, at most; of 80 px ones the nets learnt visibly less
 # Brows to chin with a margin, as fractions of the aligned crop: hair and background say nothing about emotion.
+STRENGTH = 0.7  # of the augmentation at its strongest: beyond, the small nets learn less and not more
 WINDOW = {"top": 0.23, "left": 0.17, "side": 0.66}
 
 
@@ -212,7 +213,7 @@ class FrameBank:
 
     def sample(self, rng: np.random.Generator, n: int, frames: int = 1) -> tuple[Tensor, Tensor, Tensor]:
         """``n`` clips, each emotion equally often, ``frames`` frames of each: images (n, frames, 3, S, S) float
-        in [0,1], emotion (n,), intensity (n,). Where there are any, a quarter of the clips come as composites, three eighths recast."""
+        in [0,1], emotion (n,), intensity (n,). Where there are any, a fifth of the clips come as composites, a fifth recast."""
         present = self.emotion.unique().numpy()
         labels = rng.permutation(np.resize(rng.permutation(present), n))
         chosen = torch.as_tensor([rng.choice(np.flatnonzero(self.emotion.numpy() == k)) for k in labels])
@@ -220,7 +221,7 @@ class FrameBank:
         images = self.images[chosen[:, None], index]
         if self.composites is not None:
             draw = torch.as_tensor(rng.random(n))
-            for source, drawn in ((self.composites, draw < 0.25), (self.recast, draw > 0.625)):
+            for source, drawn in ((self.composites, draw < 0.2), (self.recast, draw > 0.8)):
                 images[drawn] = source[chosen[drawn][:, None], index[drawn]]
         return images.float() / 255, self.emotion[chosen], self.intensity[chosen]
 
@@ -231,7 +232,7 @@ def to_tensor(frames: np.ndarray) -> Tensor:
 
 
 def _shrink(images: Tensor, size: int) -> Tensor:
-    if images.shape[2:] != (size, size):
+    if images.shape[-1] > size:
         images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
@@ -312,7 +313,7 @@ def train_emotion(net: EmotionNet, bank: FrameBank, *, steps: int, batch_size: i
         images, emotion, _ = bank.sample(run.rng, max(2, batch_size // frames), frames)
         emotion = emotion.to(run.device)
         batch = images.shape[:2]
-        images = augment(images.flatten(0, 1).to(run.device), run.rng, step / steps).unflatten(0, batch)
+        images = augment(images.flatten(0, 1).to(run.device), run.rng, min(step / steps, STRENGTH)).unflatten(0, batch)
         with run.autocast():
             logits = run.models[name](images).float()
         loss = F.cross_entropy(logits, emotion, label_smoothing=0.1)
