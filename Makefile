@@ -1,5 +1,6 @@
 # make repro            everything, with the default parameters      make repro PROFILE=smoke   the same, small
 # make test             unit tests, the smoke pipeline, nbval        make lab                   the notebooks, by hand
+# make landmarks        the dense landmark net -> data/pretrained (15 minutes; only after a change of the face model)
 # make release          what repro trained -> data/pretrained, which `emolib talk` uses
 PYTHON  ?= python3
 BIN     := .venv/bin
@@ -11,7 +12,7 @@ export TOKENIZERS_PARALLELISM := false
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install repro test release lint lab clean
+.PHONY: install repro test release landmarks lint lab clean
 
 install: .venv/.done
 .venv/.done: pyproject.toml
@@ -31,6 +32,9 @@ test: install
 
 release: install
 	$(BIN)/python -m emolib.release
+
+landmarks: install
+	$(BIN)/python -m emolib.dense_training
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,9 +1,11 @@
-"""How fast the renderer is: ms an image, forward and forward + backward, by size and backend.
+"""How fast the renderer is: ms an image, forward and forward + backward, by size and backend, and ratios to ours.
 
     python benchmarks/render.py            a table
     python benchmarks/render.py --json     one JSON object
 
-"raster" rasterises, shades and interpolates a colour; "render" is the whole R(theta), with Eq. 1 in front.
+"raster" rasterises, shades and interpolates a colour; "render" is the whole R(theta), with Eq. 1 in front. The
+backends take turns, so that what else runs on the machine weighs on all alike; PyTorch3D takes part where it is installed.
+On the CPU --slow 0 leaves out all but ours: they take seconds an image.
 """
 
 import argparse
@@ -26,21 +28,8 @@ def faces(batch: int, device: str) -> Coefficients:
     return Coefficients.from_vector(vector).to(device)
 
 
-def milliseconds(work, repeats: int, device: str) -> float:
-    """Best of ``repeats`` wall times of ``work()``, after one to warm up."""
-    best = float("inf")
-    for attempt in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        if attempt:
-            best = min(best, time.perf_counter() - start)
-    return 1000 * best
-
-
-def measure(model: FaceModel, backend: str, size: int, batch: int, repeats: int, device: str) -> dict:
-    """One row: ms an image of each piece of work."""
+def work(model: FaceModel, backend: str, size: int, batch: int, device: str) -> dict:
+    """name -> what is timed."""
     fixed = faces(batch, device)
     with torch.no_grad():
         shape, colour = model.shape(fixed.alpha, fixed.beta), model.albedo(fixed.delta)
@@ -60,12 +49,35 @@ def measure(model: FaceModel, backend: str, size: int, batch: int, repeats: int,
             if gradient:
                 image.sum().backward()
 
-    row = {"backend": backend, "size": size, "batch": batch}
-    for name, work in (("raster", raster), ("render", whole)):
-        for suffix, gradient in (("forward", False), ("backward", True)):
-            spent = milliseconds(lambda work=work, gradient=gradient: work(gradient), repeats, device)
-            row[f"{name}_{suffix}_ms"] = round(spent / batch, 3)
-    return row
+    return {
+        "raster_forward": lambda: raster(False),
+        "raster_backward": lambda: raster(True),
+        "render_forward": lambda: whole(False),
+        "render_backward": lambda: whole(True),
+    }
+
+
+def measure(model: FaceModel, backends: list[str], size: int, batch: int, repeats: dict, device: str) -> list[dict]:
+    """A row a backend: best ms an image of each piece of work, images/s, and how many times our time (the first backend's) it takes."""
+    rows = [{"backend": backend, "size": size, "batch": batch} for backend in backends]
+    pieces = [work(model, backend, size, batch, device) for backend in backends]
+    for name in pieces[0]:
+        best = [float("inf")] * len(backends)
+        for attempt in range(max(repeats.values()) + 1):
+            for n, backend in enumerate(backends):
+                if attempt > repeats[backend]:
+                    continue
+                start = time.perf_counter()
+                pieces[n][name]()
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                if attempt:  # the first warms up
+                    best[n] = min(best[n], time.perf_counter() - start)
+        for row, seconds in zip(rows, best):
+            row[f"{name}_ms"] = round(1000 * seconds / batch, 3)
+            row[f"{name}_images_per_s"] = round(batch / seconds, 1)
+            row[f"{name}_ratio"] = round(seconds / best[0], 2)
+    return rows
 
 
 def main() -> None:
@@ -73,22 +85,27 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="sides of the images, pixels")
     parser.add_argument("--batch", type=int, default=8, help="images at once")
-    parser.add_argument("--repeats", type=int, default=5, help="the best of so many runs")
+    parser.add_argument("--repeats", type=int, default=10, help="the best of so many runs")
+    parser.add_argument("--slow", type=int, default=1, help="runs of the other backends on the CPU; 0 leaves them out")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = FaceModel.load().to(device)
-    backends = ["numba", "torch"] + (["pytorch3d"] if importlib.util.find_spec("pytorch3d") else [])
-    rows = [measure(model, b, s, arguments.batch, arguments.repeats, device) for b in backends for s in arguments.sizes]
+    backends = ["auto", "torch"] if device == "cpu" else ["auto"]  # auto is numba on the CPU and torch elsewhere
+    backends += ["pytorch3d"] if importlib.util.find_spec("pytorch3d") else []
+    repeats = {b: arguments.slow if device == "cpu" and b != "auto" else arguments.repeats for b in backends}
+    backends = [b for b in backends if repeats[b]]
+    rows = [r for s in arguments.sizes for r in measure(model, backends, s, arguments.batch, repeats, device)]
     if arguments.json:
         print(json.dumps({"device": device, "threads": torch.get_num_threads(), "rows": rows}))
         return
     print(
-        f"ms an image on {device}, {torch.get_num_threads()} threads, {len(model.triangles)} triangles; forward / + backward"
+        f"on {device}, {torch.get_num_threads()} threads, {len(model.triangles)} triangles, batches of {arguments.batch}"
     )
-    print(f"{'backend':10} {'size':>5} {'raster':>17} {'render':>17}")
+    print(f"{'backend':10} {'size':>5}  {'work':16} {'ms an image':>12} {'images/s':>10} {'times ours':>11}")
     for row in rows:
-        pairs = [f"{row[f'{n}_forward_ms']:8.2f}/{row[f'{n}_backward_ms']:8.2f}" for n in ("raster", "render")]
-        print(f"{row['backend']:10} {row['size']:5} {pairs[0]:>17} {pairs[1]:>17}")
+        for name in ("raster_forward", "raster_backward", "render_forward", "render_backward"):
+            numbers = f"{row[f'{name}_ms']:12.2f} {row[f'{name}_images_per_s']:10.1f} {row[f'{name}_ratio']:11.2f}"
+            print(f"{row['backend']:10} {row['size']:5}  {name:16} {numbers}")
 
 
 if __name__ == "__main__":

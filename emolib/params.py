@@ -46,6 +46,9 @@ class Base:
     size: int = _number(128, 32, 1024, "side of the aligned face crop, pixels")
     device: str = _choice("auto", ("auto", "cpu", "cuda"), "auto takes a GPU where there is one")
     precision: str = _choice("no", ("no", "bf16", "fp16"), "mixed precision of training (accelerate)")
+    face_model: str = _text(
+        "", "file of another face model (npz, BFM09's .mat, the ICT kit's folder); none: the shipped one"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ without one, or with a file that does not match it, is refused by :func:`verify`
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -53,6 +54,7 @@ def verify(folder: str | Path) -> dict:
 
 def release(root: Path, target: Path) -> dict:
     """Copies the trained weights of ``root`` to ``target`` as fp16 and writes the manifest; returns it."""
+    from emolib.face.dense import WEIGHTS
     from emolib.face.model import FaceModel
 
     target.mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,9 @@ def release(root: Path, target: Path) -> dict:
         save_weights(target / name, state, config, dtype=torch.float16)
     if not (target / FACE_MODEL).is_file():
         FaceModel.load().save(target / FACE_MODEL)
-    files = {name: sha256(target / name) for name in sorted([*SOURCES, FACE_MODEL])}
+    if not (target / WEIGHTS.name).is_file():
+        shutil.copyfile(WEIGHTS, target / WEIGHTS.name)
+    files = {name: sha256(target / name) for name in sorted([*SOURCES, FACE_MODEL, WEIGHTS.name])}
     size = sum((target / name).stat().st_size for name in files) / 1e6
     if size > LIMIT_MB:
         raise EmolibError(f"the release is {size:.1f} MB; expected at most {LIMIT_MB}: train narrower models")

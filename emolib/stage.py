@@ -64,6 +64,8 @@ class Stage:
         root = project_root()
         os.chdir(root)
         stage = cls(name, variant, root, load_params(root / "params.yaml"))
+        if stage.base.face_model:  # what FaceModel.load() loads, in this process and its children
+            os.environ["EMOLIB_FACE_MODEL"] = str(Path(stage.base.face_model).resolve())
         for folder in (stage.data, stage.figures, stage.plots):
             folder.mkdir(parents=True, exist_ok=True)
         return stage

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from emolib.errors import EmolibError
 from emolib.face.heads import ARKIT, HeadSampler, macro_weights, similarity
@@ -66,6 +68,66 @@ def test_files_that_are_not_ours(tmp_path):
     np.savez(tmp_path / "other.npz", mean_shape=np.zeros((3, 3)))
     with pytest.raises(EmolibError, match="lacks id_basis"):
         FaceModel.load(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("beta", lambda a: a[:, :63], r"^beta of .*c.npz is \(3, 63\); expected \(3, 64\): fit the pictures anew$"),
+        ("pose", lambda a: a[:2], r"pose of .* is \(2, 6\); expected \(3, 6\)"),
+        ("alpha", lambda a: a[0], r"alpha of .* is \(80,\); expected \(80, 80\)"),
+        ("alpha", lambda a: a[0, 0], r"alpha of .* is \(\); expected \(0, 80\)"),
+        (
+            "gamma",
+            lambda a: np.where(a > 1, np.nan, a),
+            r"gamma of .* has \d+ values that are nan or infinite; expected none",
+        ),
+        ("delta", lambda a: np.where(a > 1, np.inf, a), r"delta of .* has \d+ values that are nan or infinite"),
+        ("delta", lambda a: 1e200 * a.astype(float), r"delta of .* has 240 values that are nan or infinite"),
+        (
+            "alpha",
+            lambda a: a.astype(object),
+            r"c.npz is not a readable coefficients file \(it holds Python objects\); expected",
+        ),
+        ("alpha", lambda a: a.astype(str), "alpha of .* holds <U.*; expected numbers"),
+        ("pose", lambda a: a.astype(complex), "pose of .* holds complex.*; expected numbers"),
+        ("pose", None, "c.npz lacks pose; expected a coefficients file"),
+    ],
+)
+def test_coefficient_files_that_make_no_sense(tmp_path, name, spoil, message):
+    arrays = {n: getattr(random_coefficients(3), n).numpy() for n in SIZES}
+    array = arrays.pop(name)
+    np.savez(tmp_path / "c.npz", **arrays | ({name: spoil(array)} if spoil else {}))
+    with pytest.raises(EmolibError, match=message):
+        Coefficients.load(tmp_path / "c.npz")
+
+
+def test_an_array_is_not_a_coefficients_file(tmp_path):
+    np.save(tmp_path / "c.npy", np.zeros((2, 257)))
+    with pytest.raises(EmolibError, match="c.npy is not a readable coefficients file"):
+        Coefficients.load(tmp_path / "c.npy")
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damaged_coefficient_files_are_refused_or_harmless(tmp_path_factory, data):
+    """Whatever byte flips, or wherever the file ends: an EmolibError, or (where the byte means nothing) the numbers that were saved."""
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    saved = random_coefficients(1)
+    content = bytearray(saved.save(path).read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        # The headers of the zip stand at both ends; the numbers between are covered by checksums.
+        place = data.draw(st.integers(0, 299) | st.integers(-600, -1) | st.integers(0, len(content) - 1))
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    try:
+        again = Coefficients.load(path)
+    except EmolibError as error:
+        assert "damaged.npz" in str(error) and "expected" in str(error)
+    else:
+        assert torch.equal(again.to_vector(), saved.to_vector())
 
 
 def test_model_file_round_trip(model, tmp_path):

@@ -11,21 +11,17 @@ from emolib.corpus.clips import CorpusWriter
 from emolib.errors import EmolibError
 from emolib.face.appearance import fit_colour, refine_photometric
 from emolib.face.fitting import (
-    SIGMA_STEP,
     Fit,
-    _Points,
-    _precision,
     _recipes,
-    _solve,
     compare,
     detector_offset,
     fit_clip,
     fit_corpus,
     fit_image,
-    fit_landmarks,
     seen_landmarks,
     vertex_error,
 )
+from emolib.face.gauss_newton import SIGMA_STEP, _Points, _solve, fit_points, from_landmarks
 from emolib.face.landmarks import Alignment, detect, nme
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import render
@@ -79,7 +75,9 @@ def test_points_and_jacobian_agree_with_autograd():
     def reference(x):
         return model().landmarks(x[None, :80], x[None, 80:144], x[None, 144:], 1).flatten()
 
-    screen, jacobian = _Points(model())(faces.alpha[0].numpy(), faces.beta.numpy(), faces.pose.numpy())
+    screen, jacobian = _Points(model(), model().landmark_index.numpy())(
+        faces.alpha[0].numpy(), faces.beta.numpy(), faces.pose.numpy()
+    )
     for t in range(2):
         x = torch.cat([faces.alpha[t], faces.beta[t], faces.pose[t]])
         assert np.allclose(screen[t], reference(x).numpy(), atol=1e-5)
@@ -111,7 +109,7 @@ def test_banded_step_is_the_dense_step(count):
 def test_landmarks_of_the_model_are_fitted_closely(count):
     faces = random_faces(count, 2)
     truth = landmarks_of(faces)
-    fitted = fit_landmarks(model(), truth, SIZE)
+    fitted = fit_points(model(), from_landmarks(model(), truth, SIZE))
     assert nme(landmarks_of(fitted), truth).max() < 2
     assert (fitted.pose - faces.pose)[:, :3].abs().max() < 0.12
     assert torch.equal(fitted.alpha[0], fitted.alpha[-1])
@@ -120,14 +118,16 @@ def test_landmarks_of_the_model_are_fitted_closely(count):
 def test_an_open_mouth_is_an_action_and_not_a_longer_chin():
     person = random_faces(1, 3).replace(beta=torch.zeros(1, 64), pose=torch.zeros(1, 6))
     opened = person.replace(beta=action("jawOpen", 0.7))
-    closed_fit, opened_fit = (fit_landmarks(model(), landmarks_of(f), SIZE) for f in (person, opened))
+    closed_fit, opened_fit = (
+        fit_points(model(), from_landmarks(model(), landmarks_of(f), SIZE)) for f in (person, opened)
+    )
     weight = (opened_fit.beta @ model().beta_to_arkit)[0, model().arkit_names.index("jawOpen")]
     assert weight > 0.35
     moved = (model().shape(closed_fit.alpha, torch.zeros(1, 64)) - model().shape(opened_fit.alpha, torch.zeros(1, 64)))[
         0
     ]
     assert moved.norm(dim=-1)[model().regions["face"]].mean() < 0.04  # units of about a decimetre
-    known = fit_landmarks(model(), landmarks_of(opened), SIZE, known=closed_fit)
+    known = fit_points(model(), from_landmarks(model(), landmarks_of(opened), SIZE), known=closed_fit)
     assert (known.alpha - closed_fit.alpha).norm() < (opened_fit.alpha - closed_fit.alpha).norm()
 
 
@@ -144,10 +144,9 @@ def test_colour_is_found_given_the_shape():
 def test_photometric_steps_lower_the_colour_error_and_keep_the_landmarks():
     faces = random_faces(1, 5)
     image, truth = images_of(faces)[0], landmarks_of(faces)[0]
-    start = fit_colour(model(), image[None], fit_landmarks(model(), truth[None], SIZE))
-    refined = refine_photometric(
-        model(), image, truth, start, _precision(truth / SIZE), offset=np.zeros((68, 3)), iterations=6
-    )
+    evidence = from_landmarks(model(), truth[None], SIZE)
+    start = fit_colour(model(), image[None], fit_points(model(), evidence))
+    refined = refine_photometric(model(), image, evidence, start, iterations=6)
     mask = render(model(), faces, SIZE).mask[0, 0].numpy() > 0
     error = [np.abs(images_of(x)[0].astype(float) - image)[mask].mean() for x in (start, refined)]
     assert error[1] < error[0]

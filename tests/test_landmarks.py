@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -25,6 +26,8 @@ from emolib.face.landmarks import (
     transform,
     warp,
 )
+from emolib.face.model import Coefficients, FaceModel
+from emolib.face.render import render
 
 
 @functools.cache
@@ -179,6 +182,48 @@ def test_load_image_turns_blends_and_scales(tmp_path):
     Image.fromarray(deep).save(tmp_path / "deep.png")
     assert load_image(tmp_path / "deep.png")[0, 0].tolist() == [128, 128, 128]
     assert to_rgb8(np.full((40, 40), 0.5, np.float32)).max() == 128
+
+
+def _saved(kind: str, folder):
+    """(path, where its pixel (0, 0) lies in the portrait, portrait pixels a pixel) of the astronaut as ``kind`` of file."""
+    image, path = Image.fromarray(portrait()[0]), folder / "portrait.png"
+    corner, scale = (0, 0), 1.0
+    if kind == "grey":
+        image = image.convert("L")
+    elif kind == "RGBA":
+        image.putalpha(200)
+    elif kind == "palette":
+        image = image.convert("P")
+    elif kind == "16 bit":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    elif kind == "64 px":
+        corner, scale = (150, 10), 180 / 64
+        image = image.crop((150, 10, 330, 190)).resize((64, 64), Image.Resampling.LANCZOS)
+    elif kind == "4000 px":
+        scale = image.width / 4000
+        image = image.resize((4000, 4000))
+    exif = Image.Exif()
+    if kind == "EXIF-turned":
+        path = folder / "portrait.jpg"
+        exif[0x0112] = 6
+        image = image.rotate(90, expand=True)
+    image.save(path, exif=exif)
+    return path, corner, scale
+
+
+@pytest.mark.parametrize("kind", ["grey", "RGBA", "palette", "16 bit", "EXIF-turned", "64 px", "4000 px"])
+def test_a_face_is_found_in_any_kind_of_picture(kind, tmp_path):
+    path, corner, scale = _saved(kind, tmp_path)
+    found = detect(load_image(path))[0].landmarks
+    assert nme(found * scale + corner, portrait()[1].landmarks) < 2.5
+
+
+def test_an_extreme_profile_is_refused():
+    turned = Coefficients.zeros(1).replace(pose=torch.tensor([[0.0, 1.6, 0.0, 0.0, 0.0, 0.0]]))
+    rendering = render(FaceModel.load(), turned, 256)
+    image = (rendering.image[0] * 255).byte().permute(1, 2, 0).numpy()
+    with pytest.raises(EmolibError, match="no face found"):
+        detect(image)
 
 
 def test_load_image_refuses(tmp_path):

@@ -30,7 +30,7 @@ def test_a_release_is_half_precision_and_verifies(trained):
     root, target = trained
     manifest = release(root, target)
     assert verify(target) == json.loads((target / "manifest.json").read_text()) == json.loads(json.dumps(manifest))
-    assert set(manifest["files"]) == {*SOURCES, FACE_MODEL}
+    assert set(manifest["files"]) == {*SOURCES, FACE_MODEL, "dense.safetensors"}
     state, config = load_weights(target / "eac.safetensors")
     assert config == {"from": "data/04_eac/full/eac.safetensors"}
     assert torch.allclose(state["w"], torch.linspace(-1, 1, 64), atol=1e-3)

@@ -119,11 +119,47 @@ def test_compiled_and_torch_gradients_agree(model, faces):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pytorch3d") is None, reason="PyTorch3D is not installed")
-def test_pytorch3d_agrees(model, faces):
-    screen = r.project(model.shape(faces.alpha, faces.beta), faces.pose, 96)
-    one = r.rasterize(screen, model.triangles, 96, backend="numba").face_id
-    two = r.rasterize(screen, model.triangles, 96, backend="pytorch3d").face_id
-    assert (one == two).float().mean() > 0.999
+@pytest.mark.parametrize("size", [96, 256])
+def test_pytorch3d_agrees(model, faces, size):
+    """Faces, picture and gradient against PyTorch3D's own rasteriser, barycentrics and interpolation."""
+    from pytorch3d.ops import interpolate_face_attributes
+    from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+    from pytorch3d.structures import Meshes
+
+    vertices, triangles = model.shape(faces.alpha, faces.beta)[:1], model.triangles
+    colour, pose = model.albedo(faces.delta)[:1], faces.pose[:1]
+
+    def ours(v):
+        fragments = r.rasterize(r.project(v, pose, size), triangles, size)
+        return fragments.face_id, r.interpolate(fragments, triangles, colour)
+
+    def theirs(v):
+        screen = r.project(v, pose, size)
+        mesh = Meshes(torch.cat([1 - 2 * screen[..., :2] / size, screen[..., 2:]], -1), triangles[None])
+        face_id, _, bary, _ = rasterize_meshes(mesh, size, faces_per_pixel=1, perspective_correct=True)
+        return face_id[..., 0], interpolate_face_attributes(face_id, bary, colour[0, triangles])[..., 0, :]
+
+    results = []
+    for render in (ours, theirs):
+        leaf = vertices.clone().requires_grad_()
+        face_id, image = render(leaf)
+        results.append((face_id, image.detach(), leaf, image))
+    same = results[0][0] == results[1][0]
+    weight = (
+        same[..., None] * torch.linspace(-1, 1, size)[:, None]
+    )  # smooth, and no pixel where they see different triangles
+    grads = [torch.autograd.grad((image.square() * weight).sum(), leaf)[0] for _, _, leaf, image in results]
+    image_error = (results[0][1] - results[1][1])[same].abs().max()
+    grad_error = (grads[0] - grads[1]).norm() / grads[1].norm()
+    print(
+        f"{size} px: {1 - same.float().mean():.1e} of the pixels differ, image {image_error:.1e}, gradient {grad_error:.1e}"
+    )
+    assert same.float().mean() > 0.999
+    assert image_error < 1e-3
+    assert grad_error < 0.01
+    assert torch.equal(
+        r.rasterize(r.project(vertices, pose, size), triangles, size, backend="pytorch3d").face_id, results[1][0]
+    )
 
 
 def test_unknown_backend_is_refused():
@@ -205,6 +241,42 @@ def test_every_coefficient_gets_a_gradient(model, faces):
     r.render(model, Coefficients(**leaves), 48).image.square().sum().backward()
     for name, leaf in leaves.items():
         assert leaf.grad.isfinite().all() and leaf.grad.abs().sum() > 0, name
+
+
+def test_picture_drawn_in_one_pass_is_the_interpolated_one(model, faces):
+    """render's own kernel against rasterize and interpolate: same picture, same gradients, clamped colours among them."""
+    screen = r.project(model.shape(faces.alpha, faces.beta), faces.pose, 48).double()
+    colour = 1.6 * model.albedo(faces.delta).double() - 0.3
+    weight = torch.randn(4, 3, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    results = []
+    for fused in (True, False):
+        a, b = screen.clone().requires_grad_(), colour.clone().requires_grad_()
+        fragments = r.rasterize(a, model.triangles, 48)
+        if fused:
+            image = r.Draw.apply(a, b, model.triangles, fragments.face_id)
+        else:
+            image = r.interpolate(fragments, model.triangles, b).clamp(0, 1).permute(0, 3, 1, 2)
+        (image * weight).sum().backward()
+        results.append((image.detach(), a.grad, b.grad))
+    for one, two in zip(*results):
+        assert torch.allclose(one, two, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_threads_do_not_matter(model, faces, batch):
+    """Bands of one image, or images, a thread: the same picture, the same gradients but for the order of sums."""
+    results = []
+    before = torch.get_num_threads()
+    for threads in (1, 4):
+        torch.set_num_threads(threads)
+        leaf = faces[:batch].to_vector().requires_grad_()
+        rendering = r.render(model, Coefficients.from_vector(leaf), 50)
+        rendering.image.square().sum().backward()
+        results.append((rendering.face_id, rendering.image.detach(), leaf.grad))
+    torch.set_num_threads(before)
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-5)
+    assert (results[0][2] - results[1][2]).norm() < 1e-4 * results[0][2].norm()
 
 
 def test_motion_of_a_face_to_itself_is_zero(model, faces):

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from emolib.face.build import region_weights
 from emolib.face.heads import PARTS, HeadSampler
-from emolib.face.model import FaceModel
+from emolib.face.model import FaceModel, default_path
 from emolib.face.render import rasterize
 from emolib.face.skin import REGIONS, Anatomy, Skin, albedo
 
@@ -59,7 +59,7 @@ class _Atlas:
 
     @classmethod
     def make(cls) -> "_Atlas":
-        sampler, model = HeadSampler(), FaceModel.load()
+        sampler, model = HeadSampler(), FaceModel.load(default_path())
         shared, mean = sampler.template, model.mean_shape.numpy()
         screen = np.stack(
             [shared.uv[:, 0] * TEXTURE, (1 - shared.uv[:, 1]) * TEXTURE, np.full(len(shared.uv), 10.0)], 1

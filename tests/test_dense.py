@@ -1,0 +1,148 @@
+"""Dense landmarks: which points, the augmentation that moves them, the net on disk, and the fit that listens to it."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from emolib.corpus.portraits import SHOTS, portraits
+from emolib.corpus.synth import Studio
+from emolib.critics.emotion import other_camera, other_frame
+from emolib.dense_training import HELD_OUT, moved_points, score, train_dense
+from emolib.errors import EmolibError
+from emolib.face.build import MIRROR
+from emolib.face.dense import DenseNet, dense_index, mirrored
+from emolib.face.fitting import dense_net, look
+from emolib.face.gauss_newton import SIGMA_DENSE, SIGMA_GAP, Evidence, fit_points, from_dense, from_landmarks
+from emolib.face.landmarks import nme
+from emolib.face.model import FaceModel
+from emolib.weights import save_weights
+
+SIZE = 128
+
+
+@functools.cache
+def model():
+    return FaceModel.load()
+
+
+@functools.cache
+def held_out(person=HELD_OUT + 500):
+    """(images, points in image sides) of somebody no net has seen."""
+    images, points = portraits(Studio(7, SIZE, 1.0), person, dense_index(model()))
+    return images, (points / SIZE).astype(np.float32)
+
+
+def test_points_are_the_landmarks_first_and_in_mirrored_pairs():
+    index = dense_index(model())
+    assert len(set(index.tolist())) == len(index) >= 192
+    assert index[:68].tolist() == model().landmark_index.tolist()
+    other = mirrored(model(), index)
+    assert np.array_equal(other[other], np.arange(len(index))) and np.array_equal(other[:68], MIRROR)
+    mean = model().mean_shape.numpy()[index]
+    assert np.allclose(mean[other] * [-1, 1, 1], mean, atol=1e-5)
+
+
+def test_portraits_are_reproducible_and_their_points_on_the_face():
+    images, points = held_out()
+    again, _ = portraits(Studio(7, SIZE, 1.0), HELD_OUT + 500, dense_index(model()))
+    assert images.shape == (SHOTS, SIZE, SIZE, 3) and images.dtype == np.uint8
+    assert np.array_equal(images, again)
+    assert ((points > -0.1) & (points < 1.1)).all()
+    frontal = points[::2]  # every second one is hardly turned
+    assert (frontal[:, 8, 1] > frontal[:, 27, 1] + 0.1).all()  # the chin lies below the bridge of the nose
+
+
+def test_augmented_points_stay_on_what_they_marked():
+    """A bright spot is moved by the picture's map; its new place, measured on the pixels, must be where the point went."""
+    spots = torch.tensor([[[0.3, 0.4], [0.7, 0.6]]]).repeat(8, 1, 1)
+    line = (torch.arange(SIZE) + 0.5) / SIZE
+    images = torch.zeros(8, 3, SIZE, SIZE)
+    for b in range(8):  # a different blob for each point: red, green
+        for c, (x, y) in enumerate(spots[b]):
+            images[b, c] = torch.exp(-((line[None] - x) ** 2 + (line[:, None] - y) ** 2) / (2 * 0.02**2))
+    rng = np.random.default_rng(3)
+    moved, maps = other_frame(images, rng)
+    expected = moved_points(spots, maps, torch.tensor([1, 0]))
+    flipped = torch.linalg.det(maps[:, :, :2]) < 0
+    assert flipped.any() and not flipped.all()
+    for b in range(8):
+        for c in range(2):
+            weight = moved[b, c] / moved[b, c].sum()
+            seen = torch.stack([(weight * line[None]).sum(), (weight * line[:, None]).sum()])
+            assert torch.allclose(expected[b, 1 - c if flipped[b] else c], seen, atol=0.004)
+
+
+def test_another_camera_keeps_range_and_size():
+    images, _ = held_out()
+    batch = torch.from_numpy(images[:4]).permute(0, 3, 1, 2).float() / 255
+    still = torch.eye(2, 3).repeat(4, 1, 1)
+    seen = other_camera(batch, still, np.random.default_rng(0))
+    assert seen.shape == batch.shape and seen.min() >= 0 and seen.max() <= 1 and not torch.equal(seen, batch)
+
+
+def test_training_learns_and_the_net_survives_the_disk(tmp_path):
+    images, points = held_out()
+    torch.manual_seed(0)
+    net = DenseNet(dense_index(model()).tolist(), widths=(8, 16, 16, 16))
+    run = train_dense(
+        net, model(), images, points, steps=60, batch_size=16, seed=0, checkpoints=tmp_path, log_every=5, device="cpu"
+    )
+    error = run.curves()["error_px"]
+    assert error.iloc[-1] < 0.7 * error.iloc[0]
+    loaded = DenseNet.load(net.save(tmp_path / "dense.safetensors"))
+    assert loaded.knows(model())
+    for mine, theirs in zip(net.see(images), loaded.see(images)):
+        assert np.abs(mine - theirs).max() < 0.3  # half precision on disk
+    save_weights(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {"kind": "loss"})
+    with pytest.raises(EmolibError, match="something else than dense landmarks"):
+        DenseNet.load(tmp_path / "other.safetensors")
+
+
+def test_the_shipped_net_sees_people_it_never_saw():
+    images, points = held_out()
+    found = score(dense_net(model()), images, points)
+    assert found["dense_nme_pct"] < 5  # all angles; frontal ones alone are better
+    assert 0.3 < found["dense_sigma_ratio"] < 3  # it knows how sure it is
+
+
+def test_the_fit_with_the_net_is_nearer_to_the_truth_than_the_detector():
+    images, points = held_out()
+    frontal = images[::2]
+    truth = points[::2, :68] * SIZE
+    with_net, without = [], []
+    for image, place in zip(frontal, truth):
+        try:
+            evidence, landmarks = look(model(), image[None])
+        except EmolibError:
+            continue  # the detector does not find everyone
+        detected = from_landmarks(model(), landmarks, SIZE)
+        for kept, seen in ((with_net, evidence), (without, detected)):
+            c = fit_points(model(), seen)
+            points_ = model().landmarks(c.alpha, c.beta, c.pose, SIZE).numpy()
+            kept.append(nme(points_, place[None])[0])
+    assert len(with_net) >= 5
+    assert np.mean(with_net) < np.mean(without)
+
+
+def test_evidence_by_hand():
+    sigma = np.full((2, 68), 2.0)
+    points = np.zeros((2, 68, 2))
+    evidence = from_dense(np.arange(68), points, sigma, 100)
+    spread = SIGMA_DENSE * 0.02
+    assert evidence.precision[0, 0] == pytest.approx(spread**-2)  # the jaw's end: alone
+    assert evidence.precision[2 * 62, 2 * 62] == pytest.approx(spread**-2 * (1 + SIGMA_GAP**-2))
+    assert evidence.precision[2 * 62, 2 * 66] == pytest.approx(-(spread**-2) * SIGMA_GAP**-2)  # the lips' gap
+    both = Evidence.join(evidence, evidence.weakened(2.0))
+    assert both.points.shape == (2, 136, 2) and both.precision.shape == (272, 272)
+    assert both.precision[136, 136] == pytest.approx(both.precision[0, 0] / 4)
+    assert not both.precision[:136, 136:].any()
+
+
+def test_a_net_of_another_model_keeps_silent():
+    turned = FaceModel(**vars(model()) | {"landmark_index": model().landmark_index.flip(0)})
+    assert dense_net(turned) is None
+    images, _ = held_out()
+    evidence, landmarks = look(turned, images[:1])
+    assert len(evidence.index) == 68 == landmarks.shape[1]
