@@ -87,6 +87,7 @@ class DenseNet(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(width, pyramid, 1) for width in widths[1:])
         self.smooth = nn.Sequential(_conv(pyramid, pyramid), nn.ReLU(inplace=True))
         self.heat = nn.Conv2d(pyramid, len(index), 1)
+        self.register_buffer("usual", torch.tensor(MEAN_SIGMA))  # median sigma on pictures like those it learnt from
         self.doubt = nn.Sequential(nn.Linear(widths[-1], 128), nn.ReLU(inplace=True), nn.Linear(128, len(index)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,9 +112,14 @@ class DenseNet(nn.Module):
         """Aligned crops uint8 (T, S, S, 3) -> points (T, K, 2) in their pixels, standard deviations (T, K) in pixels."""
         parts = []
         for i in range(0, len(frames), batch):
-            images = torch.from_numpy(np.ascontiguousarray(frames[i : i + batch])).permute(0, 3, 1, 2).float() / 255
+            images = torch.from_numpy(np.array(frames[i : i + batch])).permute(0, 3, 1, 2).float() / 255
             parts.append([x.double().numpy() * frames.shape[1] for x in self(images)])
         return tuple(np.concatenate(part) for part in zip(*parts))
+
+    def surprise(self, sigma: np.ndarray, size: int) -> float:
+        """How many times as unsure as usual the net is of frames of side ``size``, from its sigma (T, K) in pixels: 1 on renderings, 2 and
+        more on photographs, of which it has seen none."""
+        return float(np.median(sigma) / size / self.usual)
 
     def knows(self, model: FaceModel) -> bool:
         """Whether this net's vertices are those of ``model``."""

@@ -37,7 +37,7 @@ from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import CAMERA, FOCAL, render
 from emolib.stage import write_atomic
 
-DETECTOR_DOUBT = 3.0  # how much wider the detector's errors count where the net has spoken
+DETECTOR_DOUBT = 4.0  # how much wider the detector's errors count on pictures that the net is at home with
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,11 @@ def look(model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = No
     detected = from_landmarks(model, landmarks, size, detector_offset(model))
     if net is None:
         return detected, landmarks
-    dense = from_dense(net.config["index"], *net.see(frames), size)
-    return Evidence.join(detected.weakened(DETECTOR_DOUBT), dense), landmarks
+    points, sigma = net.see(frames)
+    # The net is far the better witness of renderings, and it knows when it sees something else; the detector learnt from photographs.
+    surprise = float(np.clip(net.surprise(sigma, size), 1, DETECTOR_DOUBT))
+    dense = from_dense(net.config["index"], points, surprise * sigma, size)
+    return Evidence.join(detected.weakened(DETECTOR_DOUBT / surprise), dense), landmarks
 
 
 def _finish(model: FaceModel, coefficients: Coefficients, landmarks: np.ndarray, size: int) -> Fit:
