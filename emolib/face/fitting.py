@@ -149,7 +149,7 @@ def look(model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = No
     points, sigma = net.see(frames)
     # The net is far the better witness of renderings, and it knows when it sees something else; the detector learnt from photographs.
     surprise = float(np.clip(net.surprise(sigma, size), 1, DETECTOR_DOUBT))
-    dense = from_dense(net.config["index"], points, surprise * sigma, size)
+    dense = from_dense(net.config["index"], points, surprise**2 * sigma, size)
     return Evidence.join(detected.weakened(DETECTOR_DOUBT / surprise), dense), landmarks
 
 
