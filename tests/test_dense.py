@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from emolib.corpus.expressions import INDEX
+from emolib.corpus.photo import SUPERSAMPLE, Scene, photograph
 from emolib.corpus.portraits import SHOTS, portraits
 from emolib.corpus.synth import Studio
 from emolib.critics.emotion import other_camera, other_frame
@@ -124,6 +126,21 @@ def test_the_fit_with_the_net_is_nearer_to_the_truth_than_the_detector():
             kept.append(nme(points_, place[None])[0])
     assert len(with_net) >= 5
     assert np.mean(with_net) < np.mean(without)
+
+
+@pytest.mark.parametrize("degrees", [-45, -25, 25, 45])
+def test_the_pose_of_a_turned_head_is_found(degrees):
+    studio = Studio(7, SIZE, 1.0)
+    body = studio.cast(HELD_OUT + 501)[0]
+    rng = np.random.default_rng(0)
+    pose = np.zeros((1, 6), np.float32)
+    pose[0, 1] = np.deg2rad(degrees)
+    still = np.zeros((1, len(INDEX)), np.float32)
+    pose, _ = studio.framed(body, still, pose, rng)
+    image = photograph(body, Scene.sample(rng, SIZE * SUPERSAMPLE), still, pose, SIZE, rng)
+    net = dense_net(model())
+    fitted = fit_points(model(), from_dense(net.config["index"], *net.see(image), SIZE))
+    assert np.rad2deg(np.abs(fitted.pose[0, :3].numpy() - pose[0, :3])).max() < 8
 
 
 def test_evidence_by_hand():
