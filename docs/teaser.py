@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from emolib.face.fitting import fit_image
 from emolib.face.landmarks import Alignment
 from emolib.hef import drive
 from emolib.params import EMOTIONS
-from emolib.talker import Talker, check, demo_portrait, demo_speech
+from emolib.talker import Talker, check, demo_portrait, demo_speech, fit_photograph
 
 HERE = Path(__file__).resolve().parent
 MOMENT = 0.55  # s into the sentence
@@ -24,7 +23,7 @@ def frame(talker: Talker, emotion: str, intensity: float) -> np.ndarray:
     face = request.faces[0]
     alignment = Alignment.from_landmarks(face.landmarks, talker.hef.size)
     crop = alignment.crop(request.image)
-    own = fit_image(talker.model, crop, alignment.points(face.landmarks)).coefficients
+    own = fit_photograph(talker.model, crop, alignment.points(face.landmarks)).coefficients
     wanted, sigma = talker.coefficients(request, own)
     at = slice(int(MOMENT * 25), int(MOMENT * 25) + 1)
     source = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255

@@ -179,12 +179,13 @@ def _fit(args) -> None:
             check_output(path)
     if args.overlay is not None and Path(args.overlay).suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise EmolibError(f"the overlay {args.overlay} has no picture's ending; give e.g. overlay.png")
-    from emolib.face.fitting import fit_clip, fit_image
+    from emolib.face.fitting import fit_clip
     from emolib.face.model import FaceModel
+    from emolib.talker import fit_photograph
 
     crops, landmarks = _aligned(args.input, args.size, args.face)
     model = FaceModel.load()
-    fit = fit_clip(model, crops) if landmarks is None else fit_image(model, crops[0], landmarks[0])
+    fit = fit_clip(model, crops) if landmarks is None else fit_photograph(model, crops[0], landmarks[0])
     if args.overlay is not None:
         _save_overlay(args.overlay, model, crops, fit)
     fit.save(args.out)

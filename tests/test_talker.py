@@ -4,6 +4,7 @@ import functools
 import json
 from fractions import Fraction
 
+import matplotlib.cbook
 import numpy as np
 import pytest
 import torch
@@ -15,12 +16,22 @@ from emolib.corpus.expressions import NECK, rotation
 from emolib.eac import Eac
 from emolib.errors import EmolibError
 from emolib.face.fitting import fit_image
+from emolib.face.landmarks import Alignment, detect, load_image
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef
 from emolib.media.audio import SAMPLE_RATE, decode_audio, mel, save_wav
 from emolib.media.video import read_video, video_info
 from emolib.release import sha256
-from emolib.talker import EmotionCondition, Talker, add_blinks, check, demo_portrait, demo_speech, head_motion
+from emolib.talker import (
+    EmotionCondition,
+    Talker,
+    add_blinks,
+    check,
+    demo_portrait,
+    demo_speech,
+    fit_photograph,
+    head_motion,
+)
 
 VOICE = demo_speech("Hello, you.")[: SAMPLE_RATE * 2 // 5]
 NAMES = ("clip.safetensors", "eac.safetensors", "hef.safetensors", "face_model.npz")
@@ -214,3 +225,17 @@ def test_weights_that_do_not_belong_together(talker):
 
 def test_demo_speech_is_about_three_seconds():
     assert 2.5 < len(demo_speech()) / SAMPLE_RATE < 4
+
+
+@pytest.mark.parametrize("name, low, high", [("hopper", -0.8, 1.2), ("astronaut", 2.5, 5.5)])
+def test_lips_of_a_photograph_are_fitted_as_far_apart_as_they_are(name, low, high):
+    """Closed in one portrait; in the other a smile whose teeth are 4 to 5 px high in the crop, read off the picture."""
+    files = {"hopper": matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)}
+    image = load_image(files[name]) if name in files else demo_portrait()
+    found = detect(image)[0].landmarks
+    alignment = Alignment.from_landmarks(found, 128)
+    fit = fit_photograph(FaceModel.load(), alignment.crop(image), alignment.points(found))
+    c = fit.coefficients
+    points = FaceModel.load().landmarks(c.alpha, c.beta, c.pose, 128)[0]
+    assert low < float(points[66, 1] - points[62, 1]) < high
+    assert np.allclose(fit.landmarks[0], alignment.points(found))
