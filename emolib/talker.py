@@ -228,15 +228,21 @@ def _at_rate(rows: Tensor, n_frames: int, fps: Fraction) -> Tensor:
     return torch.lerp(rows[low], rows[high], (place - low)[:, None].to(rows))
 
 
-def fit_photograph(model: FaceModel, crop: np.ndarray, landmarks: np.ndarray, **settings) -> Fit:
-    """:func:`emolib.face.fitting.fit_image` of a photograph: uint8 (S, S, 3), its landmarks (68, 2) in pixels.
+def lip_offset(model: FaceModel, size: int) -> np.ndarray:
+    """From where the detector sees inner lips on a photograph of side ``size`` to where it would on a rendering: (68, 2) px, 0 elsewhere.
 
-    The fit takes off :func:`detector_offset`, measured on bare renderings. There closed lips show no line and the detector sees them 7 % of
-    the eye distance apart; on photographs it sees them closed. What is seen of the inner lips is therefore moved to where it would
-    be on a rendering, or a smile would be fitted half closed and its teeth carried along with every frame.
+    On bare renderings, where :func:`detector_offset` is measured, closed lips show no line and the detector sees them 7 % of the eye
+    distance apart; on photographs it sees them closed.
     """
     moved = np.zeros((68, 2))
-    moved[60:] = detector_offset(model)[60:, :2] * [1, -1] * FOCAL * crop.shape[0] / CAMERA
+    moved[60:] = detector_offset(model)[60:, :2] * [1, -1] * FOCAL * size / CAMERA
+    return moved
+
+
+def fit_photograph(model: FaceModel, crop: np.ndarray, landmarks: np.ndarray, **settings) -> Fit:
+    """:func:`emolib.face.fitting.fit_image` of a photograph, uint8 (S, S, 3), with its landmarks (68, 2) in pixels: inner lips are taken as
+    seen (:func:`lip_offset`), or a smile would be fitted half closed and its teeth carried along with every frame."""
+    moved = lip_offset(model, crop.shape[0])
     fit = fit_image(model, crop, landmarks + moved, **settings)
     return Fit(fit.coefficients, fit.landmarks - moved, fit.nme)
 
