@@ -80,6 +80,7 @@ class Fitting:
     iterations: int = _number(4, 1, 1000, "Gauss-Newton iterations of the landmark term")
     photometric: int = _number(15, 0, 10000, "photometric iterations for a single image (0: landmarks and colour only)")
     workers: int = _number(2, 1, 256, "processes that fit clips side by side")
+    turned_people: int = _number(4, 1, 1000, "people whose heads are fitted at all angles, 16 portraits each")
 
 
 @dataclass(frozen=True)
