@@ -1,6 +1,6 @@
 # make repro            everything, with the default parameters      make repro PROFILE=smoke   the same, small
 # make test             unit tests, the smoke pipeline, nbval        make lab                   the notebooks, by hand
-# make landmarks        the dense landmark net -> data/pretrained (15 minutes; only after a change of the face model)
+# make landmarks        the dense landmark net -> data/pretrained (half an hour; only after a change of the face model)
 # make release          what repro trained -> data/pretrained, which `emolib talk` uses
 PYTHON  ?= python3
 BIN     := .venv/bin

@@ -71,9 +71,9 @@ def score(net: DenseNet, images: np.ndarray, points: np.ndarray) -> dict[str, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--people", type=int, default=800, help="people to learn from, 16 photographs each (1 s of two cores a person)"
+        "--people", type=int, default=300, help="people to learn from, 16 photographs each (1 s of two cores a person)"
     )
-    parser.add_argument("--steps", type=int, default=4000, help="optimiser steps of 32 photographs")
+    parser.add_argument("--steps", type=int, default=4500, help="optimiser steps of 32 photographs")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--checkpoints", type=Path, default=Path(".checkpoints/dense"))
