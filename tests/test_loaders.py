@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from emolib.errors import EmolibError
-from emolib.face import loaders
+from emolib.face import ict, loaders
 from emolib.face.heads import ARKIT
 from emolib.face.model import Coefficients, FaceModel, default_path
 from emolib.face.render import render
@@ -179,7 +179,7 @@ def kit(model, tmp_path_factory):
     below = model.mean_shape[:, 1].numpy() < model.mean_shape[model.landmark_index[8], 1].item() - 0.06
     region["face"] = region["face"] | region["skin"] & below  # the kit's face goes on to the throat, ours does not
     part = np.full(len(left), -1)
-    names = list(loaders.ICT_PARTS)
+    names = list(ict.ICT_PARTS)
     for name in ("face", "head", "socket", "mouth", "gums", "teeth", "left eye", "right eye"):
         part[(part < 0) & region[name]] = names.index(name)
     assert (part >= 0).all()
@@ -211,8 +211,8 @@ def kit(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ict") / "FaceXModel"
     write_kit(folder, neutral, identities, expressions, (uv, polygons, uv_polygons), landmarks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loaders, "ICT_PARTS", ranges(counts))
-        patch.setattr(loaders, "ICT_VERTICES", len(neutral))
+        patch.setattr(ict, "ICT_PARTS", ranges(counts))
+        patch.setattr(ict, "ICT_VERTICES", len(neutral))
         yield FaceModel.load(folder), order, neutral, identities, expressions, landmarks
 
 
@@ -261,9 +261,9 @@ def test_kit_eyes_keep_their_irises_where_they_look_elsewhere(kit, model):
     with np.load(default_path()) as file:
         default = {name: file[name] for name in file.files}
     mean = model.mean_shape[order].double().numpy()
-    first, end = loaders.ICT_PARTS["left eye"]
+    first, end = ict.ICT_PARTS["left eye"]
     mean[first:end] += [0.04, 0.02, 0]
-    near, weights = loaders._neighbours(mean, landmarks, default)
+    near, weights = ict._neighbours(mean, landmarks, default)
     colour = (model.mean_albedo.numpy()[near[first:end]] * weights[first:end, :, None]).sum(1)
     assert np.abs(colour - model.mean_albedo[order[first:end]].numpy()).mean() < 2e-3
     assert np.allclose(weights.sum(1), 1)
@@ -279,8 +279,8 @@ def test_kit_uv_tiles_do_not_overlap(kit):
 
 
 def test_kit_shape_names_are_those_of_the_kit():
-    assert [name for action in ARKIT for name in loaders.ict_shapes(action)] == KIT
-    assert loaders.ict_shapes("mouthLeft") == ("mouthLeft",) and loaders.ict_shapes("tongueOut") == ()
+    assert [name for action in ARKIT for name in ict.ict_shapes(action)] == KIT
+    assert ict.ict_shapes("mouthLeft") == ("mouthLeft",) and ict.ict_shapes("tongueOut") == ()
 
 
 @settings(max_examples=25, deadline=None)
@@ -491,8 +491,8 @@ def tiny_kit(tmp_path, monkeypatch):
     """A sound kit of 118 vertices that says nothing: noise, and one quad in each part."""
     rng = np.random.default_rng(0)
     parts = ranges(TINY)
-    monkeypatch.setattr(loaders, "ICT_PARTS", parts)
-    monkeypatch.setattr(loaders, "ICT_VERTICES", 120)
+    monkeypatch.setattr(ict, "ICT_PARTS", parts)
+    monkeypatch.setattr(ict, "ICT_VERTICES", 120)
     polygons = [[first, first + 1, first + 2, first + 3] for first, _ in parts.values()]
     uv = rng.uniform(0, 1, (32, 2))
     mesh = (uv, polygons, np.arange(32).reshape(8, 4).tolist())
@@ -596,7 +596,7 @@ def test_obj_polygons_become_fans(data, tmp_path_factory):
     polygons = data.draw(st.lists(st.permutations(range(6)).map(lambda p: p[: 3 + p[0] % 4]), min_size=1, max_size=5))
     path = tmp_path_factory.getbasetemp() / "fans.obj"
     write_obj(path, vertices, uv, polygons, [[5 - i for i in p] for p in polygons])
-    found, found_uv, triangles, uv_triangles = loaders.read_obj(path)
+    found, found_uv, triangles, uv_triangles = ict.read_obj(path)
     assert np.allclose(found, vertices, rtol=1e-6) and np.allclose(found_uv, uv, rtol=1e-6)
     by_hand = [[p[0], p[i], p[i + 1]] for p in polygons for i in range(1, len(p) - 1)]
     assert triangles.tolist() == by_hand and (uv_triangles == 5 - triangles).all()
