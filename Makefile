@@ -14,12 +14,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: install repro test release landmarks lint lab clean
 
+# bytecode is written when a module is first imported: most of what is installed never is, and compiling it all takes a minute
 install: .venv/.done
 .venv/.done: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
-	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile torch==2.13.0
+	$(BIN)/python -m pip install --quiet --no-compile -e ".[dev]"
 	touch $@
 
 repro: install

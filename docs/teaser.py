@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from emolib.face.fitting import fit_photograph
 from emolib.face.landmarks import Alignment
 from emolib.hef import drive
 from emolib.params import EMOTIONS
-from emolib.talker import Talker, check, demo_portrait, demo_speech, fit_photograph
+from emolib.talker import Talker, check, demo_portrait, demo_speech
 
 HERE = Path(__file__).resolve().parent
 MOMENT = 0.55  # s into the sentence

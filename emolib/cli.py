@@ -1,4 +1,4 @@
-"""The command line: ``emolib talk`` and ``emolib fit``. What is heavy is imported once the arguments are known to be right."""
+"""The command line: ``emolib talk``, ``fit`` and ``prepare``. What is heavy is imported once the arguments are known to be right."""
 
 import argparse
 import json
@@ -89,12 +89,52 @@ def _add_fit(commands) -> None:
     fit.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
+def _views(text: str) -> tuple[str, ...]:
+    return tuple(view.strip() for view in text.split(",") if view.strip())
+
+
+def _add_prepare(commands) -> None:
+    from emolib.corpus.takes import CORPORA, SPLITS, VIEWS  # light
+
+    prepare = commands.add_parser(
+        "prepare",
+        help="make clips of a real corpus",
+        description="Makes clips (aligned faces at 25 fps, sound at 16 kHz) and their index of a corpus as its owner packs "
+        "it. What cannot be used is listed with its reason in quarantine.csv. Killed and run again, it goes on where it was. "
+        "With DASK_SCHEDULER_ADDRESS set, the workers of that dask cluster do it.",
+        epilog="example: emolib prepare mead /corpora/MEAD --out data/mead --size 256 --workers 8",
+    )
+    prepare.set_defaults(run=_prepare)
+    prepare.add_argument("corpus", choices=CORPORA, metavar="CORPUS", help=", ".join(CORPORA))
+    prepare.add_argument("root", metavar="ROOT", help="the folder that holds it")
+    prepare.add_argument("--out", required=True, metavar="FOLDER", help="a folder for the clips alone, outside ROOT")
+    prepare.add_argument(
+        "--size", type=int, default=128, metavar="PX", help="side of a crop, even, 64 to 1024 (default: %(default)s)"
+    )
+    prepare.add_argument("--train", type=_natural, metavar="N", help="people to train on, from 1 (default: 3 in 4)")
+    prepare.add_argument("--test", type=_natural, metavar="N", help="people to test, from 0 (default: the rest)")
+    prepare.add_argument(
+        "--split", default="identity", choices=SPLITS,
+        help="by identity, as the paper, or MEAD's official one by take (default: %(default)s; official: all people "
+        "on both sides unless --train, --test say how many)",
+    )  # fmt: skip
+    prepare.add_argument(
+        "--views", type=_views, default=("front",), metavar="V,V", help=f"MEAD's: {', '.join(VIEWS)} (default: front)"
+    )
+    prepare.add_argument(
+        "--workers", type=int, metavar="N", help="processes, from 1 (default: one a core, or the dask cluster)"
+    )
+    prepare.add_argument("--seed", type=_natural, default=0, metavar="N", help="of the split (default: %(default)s)")
+    prepare.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
 def parser() -> argparse.ArgumentParser:
     root = _Parser(prog="emolib", description="Emotional talking faces.")
     root.add_argument("--version", action="version", version=f"emolib {__version__}")
     commands = root.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _add_talk(commands)
     _add_fit(commands)
+    _add_prepare(commands)
     return root
 
 
@@ -148,7 +188,7 @@ def _talk(args) -> None:
 
 def _aligned(path: str, size: int, face: int | None):
     """(crops uint8 (T, size, size, 3), landmarks (T, 68, 2) or None to be tracked) of an image or a video."""
-    from emolib.corpus.prepare import aligned_frames
+    from emolib.corpus.convert import aligned_frames
     from emolib.face.landmarks import Alignment, detect, load_image
     from emolib.media.video import video_info
 
@@ -179,9 +219,8 @@ def _fit(args) -> None:
             check_output(path)
     if args.overlay is not None and Path(args.overlay).suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise EmolibError(f"the overlay {args.overlay} has no picture's ending; give e.g. overlay.png")
-    from emolib.face.fitting import fit_clip
+    from emolib.face.fitting import fit_clip, fit_photograph
     from emolib.face.model import FaceModel
-    from emolib.talker import fit_photograph
 
     crops, landmarks = _aligned(args.input, args.size, args.face)
     model = FaceModel.load()
@@ -223,6 +262,37 @@ def _save_overlay(path: str, model, crops, fit) -> None:
     write_atomic(path, content.getvalue())
 
 
+def _prepare(args) -> None:
+    from emolib.corpus.takes import check_request
+
+    asked = {k: getattr(args, k) for k in ("size", "train", "test", "workers", "split", "views")}
+    check_request(args.corpus, args.root, args.out, **asked)
+    from emolib.corpus.prepare import prepare, summary
+
+    try:
+        corpus = prepare(
+            args.corpus, args.root, args.out, seed=args.seed, progress=sys.stderr.isatty() and not args.json, **asked
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; the clips so far are kept, run it again to go on") from None
+    reasons = summary(args.out)
+    sides = {side: len(corpus.select(split=side)) for side in ("train", "test")}
+    people = int(corpus.table["identity"].nunique())
+    answer = {"path": args.out, "clips": len(corpus), **sides, "identities": people}
+    answer |= {
+        "quarantined": sum(count for count, _ in reasons),
+        "reasons": [{"count": c, "reason": r} for c, r in reasons],
+    }
+    if args.json:
+        print(json.dumps(answer))
+        return
+    print(f"{args.out}: {len(corpus)} clips of {people} people ({sides['train']} train, {sides['test']} test)")
+    if reasons:
+        print(f"{answer['quarantined']} quarantined, see {Path(args.out) / 'quarantine.csv'}:")
+        for count, reason in reasons[:5]:
+            print(f"  {count} x {reason}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs a command line; 0, or 2 and one sentence on stderr for what a user can mend."""
     try:
@@ -231,8 +301,8 @@ def main(argv: list[str] | None = None) -> int:
     except EmolibError as error:
         print(f"emolib: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("emolib: stopped; nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"emolib: {str(stop) or 'stopped; nothing was written'}", file=sys.stderr)
         return 130
     return 0
 

@@ -55,11 +55,15 @@ class Base:
 class Data:
     corpus: str = _choice("synth", ("synth", "mead", "ravdess", "cremad"), "which corpus; all but synth need root")
     root: str = _text("", "folder of a real corpus as its owner packs it")
-    train_identities: int = _number(12, 1, 1000, "identities to train on (the paper: 36)")
-    test_identities: int = _number(4, 1, 1000, "identities never trained on")
+    train_identities: int = _number(24, 1, 1000, "identities to train on (the paper: 36)")
+    test_identities: int = _number(6, 1, 1000, "identities never trained on")
     takes: int = _number(1, 1, 100, "clips for each identity x emotion x intensity")
     seconds: float = _number(1.6, 0.6, 30.0, "length of a synthetic clip, s")
-    clips_per_identity: int = _number(22, 8, 22, "of the 22 emotion x intensity pairs, how many (8: one an emotion)")
+    clips_per_identity: int = _number(12, 8, 22, "of the 22 emotion x intensity pairs, how many (8: one an emotion)")
+    unseen_emotions: int = _number(6, 0, 6, "compound and new emotions that test people show too, in no other split")
+    randomise: bool = _choice(
+        False, (True, False), "train on random skins, scenes, crops and occluders: for generators of real photographs"
+    )
     templates: tuple[str, ...] = _texts(
         (
             "a {} face",

@@ -24,10 +24,9 @@ from emolib.corpus.expressions import NECK, blinks, rotation
 from emolib.corpus.speech import VOICES, Prosody, prosody, say
 from emolib.eac import Eac, Windows, code, predict
 from emolib.errors import EmolibError
-from emolib.face.fitting import Fit, detector_offset, fit_image
+from emolib.face.fitting import fit_photograph
 from emolib.face.landmarks import Alignment, Face, detect, load_image, to_rgb8
 from emolib.face.model import Coefficients, FaceModel
-from emolib.face.render import CAMERA, FOCAL
 from emolib.hef import Hef, drive
 from emolib.media.audio import check_audio, frame_count, load_audio, mel
 from emolib.media.video import VideoWriter, check_output
@@ -226,25 +225,6 @@ def _at_rate(rows: Tensor, n_frames: int, fps: Fraction) -> Tensor:
     low = place.floor().long()
     high = (low + 1).clamp(max=len(rows) - 1)
     return torch.lerp(rows[low], rows[high], (place - low)[:, None].to(rows))
-
-
-def lip_offset(model: FaceModel, size: int) -> np.ndarray:
-    """From where the detector sees inner lips on a photograph of side ``size`` to where it would on a rendering: (68, 2) px, 0 elsewhere.
-
-    On bare renderings, where :func:`detector_offset` is measured, closed lips show no line and the detector sees them 7 % of the eye
-    distance apart; on photographs it sees them closed.
-    """
-    moved = np.zeros((68, 2))
-    moved[60:] = detector_offset(model)[60:, :2] * [1, -1] * FOCAL * size / CAMERA
-    return moved
-
-
-def fit_photograph(model: FaceModel, crop: np.ndarray, landmarks: np.ndarray, **settings) -> Fit:
-    """:func:`emolib.face.fitting.fit_image` of a photograph, uint8 (S, S, 3), with its landmarks (68, 2) in pixels: inner lips are taken as
-    seen (:func:`lip_offset`), or a smile would be fitted half closed and its teeth carried along with every frame."""
-    moved = lip_offset(model, crop.shape[0])
-    fit = fit_image(model, crop, landmarks + moved, **settings)
-    return Fit(fit.coefficients, fit.landmarks - moved, fit.nme)
 
 
 class Talker:

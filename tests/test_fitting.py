@@ -10,13 +10,12 @@ import torch
 from emolib.corpus.clips import CorpusWriter
 from emolib.errors import EmolibError
 from emolib.face.appearance import fit_colour, refine_photometric
+from emolib.face.batch import _recipes, fit_corpus
 from emolib.face.fitting import (
     Fit,
-    _recipes,
     compare,
     detector_offset,
     fit_clip,
-    fit_corpus,
     fit_image,
     seen_landmarks,
     vertex_error,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from emolib.corpus import expressions, prompts, speech
+from emolib.corpus import expressions, speech
 from emolib.corpus.expressions import ARKIT, INDEX, Style, activation, performance, visemes
 from emolib.corpus.synth import PAIRS, SENTENCES, ClipSpec, Studio, build_corpus, plan
 from emolib.errors import EmolibError
@@ -73,12 +73,34 @@ def test_rotation_agrees_with_the_renderer():
 
 
 def test_plan_has_every_pair_and_splits_by_identity():
-    specs = plan(Data(train_identities=2, test_identities=1), 7)
-    assert len(specs) == 3 * 22 and len({s.clip_id for s in specs}) == 66
-    assert not {s.identity for s in specs if s.split == "train"} & {s.identity for s in specs if s.split == "test"}
-    assert {(s.emotion, s.intensity) for s in specs if s.person == 2} == set(PAIRS)
-    few = plan(Data(train_identities=1, test_identities=1, clips_per_identity=9), 7)
-    assert len(few) == 18 and {s.emotion for s in few if s.person == 0} == set(EMOTIONS)
+    specs = plan(Data(train_identities=2, test_identities=1, clips_per_identity=22, unseen_emotions=6), 7)
+    assert len(specs) == 3 * 22 + 6 and len({s.clip_id for s in specs}) == 72
+    assert not {s.identity for s in specs if s.split == "train"} & {s.identity for s in specs if s.split != "train"}
+    assert {(s.emotion, s.intensity) for s in specs if s.person == 2 and s.split == "test"} == set(PAIRS)
+    assert {s.emotion for s in specs if s.split == "unseen"} == set(expressions.UNSEEN)
+    assert not {s.emotion for s in specs if s.split != "unseen"} & set(expressions.UNSEEN)
+
+
+def test_a_short_plan_is_spread_over_the_emotions():
+    few = plan(Data(train_identities=40, test_identities=1, clips_per_identity=9, unseen_emotions=0), 7)
+    assert len(few) == 41 * 9 and {s.emotion for s in few if s.person == 0} == set(EMOTIONS)
+    twice = [e for person in range(40) for e in EMOTIONS if sum(s.person == person and s.emotion == e for s in few) == 2]
+    assert len(twice) == 40 and len(set(twice)) == 7  # the ninth clip is not always of the same emotion; neutral has one level
+
+
+def test_randomised_people_keep_their_truth_and_their_sound(studio, clip):
+    strange = Studio(7, 96, 0.64, randomise=True)
+    changed = []
+    for person in (6, 7):
+        spec = ClipSpec("train", person, "happy", 3, 0)
+        (_, plain, sound, truth), (_, frames, again, moved) = studio.clip(spec), strange.clip(spec)
+        assert (sound == again).all() and (truth["arkit"] == moved["arkit"]).all()
+        changed.append(not (plain == frames).all())
+        assert np.abs(truth["landmarks"] - moved["landmarks"]).max() < 0.12 * 96  # a crop jitters, truth goes with it
+        assert changed[-1] == (np.abs(truth["landmarks"] - moved["landmarks"]).max() > 0)
+    assert changed == [False, True]  # some people stay as they are
+    test = ClipSpec("test", 5, "sad", 1, 0)
+    assert (studio.clip(test)[1] == strange.clip(test)[1]).all()
 
 
 def test_sentences_are_split():
@@ -116,15 +138,6 @@ def test_build_refuses_odd_sizes(tmp_path):
         build_corpus(tmp_path, Data(), Base(size=65), progress=False)
 
 
-def test_prompts():
-    rng = np.random.default_rng(0)
-    assert prompts.fill("a {} face", "angry") == "an angry face"
-    assert prompts.fill("a {} face", "a little sad") == "a little sad face"
-    assert len({prompts.sample_prompt(rng, "fear", 3) for _ in range(200)}) > 50
-    assert len(prompts.prompts("happy")) == len(prompts.WORDS["happy"]) * len(prompts.TEMPLATES)
-    with pytest.raises(EmolibError, match="bored"):
-        prompts.prompts("bored")
-    with pytest.raises(EmolibError, match="slots"):
-        prompts.sample_prompt(rng, "happy", 1, ["no slot"])
+def test_intensity_out_of_range_is_refused():
     with pytest.raises(EmolibError, match="intensity"):
         activation("happy", 4)

@@ -15,7 +15,7 @@ from emolib.ame import Ame
 from emolib.corpus.expressions import NECK, rotation
 from emolib.eac import Eac
 from emolib.errors import EmolibError
-from emolib.face.fitting import fit_image
+from emolib.face.fitting import fit_photograph
 from emolib.face.landmarks import Alignment, detect, load_image
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef
@@ -29,7 +29,6 @@ from emolib.talker import (
     check,
     demo_portrait,
     demo_speech,
-    fit_photograph,
     head_motion,
 )
 
@@ -68,7 +67,7 @@ def talker(weights):
 @pytest.fixture(autouse=True)
 def quick_fit(monkeypatch):
     """Landmarks and colours only: the photometric refinement has its own tests and takes seconds."""
-    monkeypatch.setattr(module, "fit_image", functools.partial(fit_image, photometric=0))
+    monkeypatch.setattr(module, "fit_photograph", functools.partial(fit_photograph, photometric=0))
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001)])

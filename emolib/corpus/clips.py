@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from emolib.face.model import Coefficients
 
 COLUMNS = ("corpus", "split", "clip_id", "identity", "emotion", "intensity", "text", "fps", "n_frames")
+SPLITS = ("train", "test", "unseen")  # unseen: test people with emotions that are none of EMOTIONS
 JOURNAL = "clips.jsonl"
 
 
@@ -126,7 +127,9 @@ def _checked(record: dict) -> dict:
         raise EmolibError(f"the clip record {record} lacks {', '.join(lacking)}")
     if not re.fullmatch(r"[A-Za-z0-9_.+-]+", record["clip_id"]):
         raise EmolibError(f"clip_id is {record['clip_id']!r}; expected letters, digits and _ . + - (it names files)")
-    if record["emotion"] not in EMOTIONS:
+    if record["split"] not in SPLITS:
+        raise EmolibError(f"split is {record['split']!r}; expected one of {', '.join(SPLITS)}")
+    if record["emotion"] not in EMOTIONS and record["split"] != "unseen":
         raise EmolibError(f"emotion is {record['emotion']!r}; expected one of {', '.join(EMOTIONS)}")
     if record["intensity"] not in INTENSITIES:
         raise EmolibError(f"intensity is {record['intensity']!r}; expected one of {', '.join(map(str, INTENSITIES))}")

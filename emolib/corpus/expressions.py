@@ -16,6 +16,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from emolib.errors import EmolibError
+from emolib.params import EMOTIONS
 
 _PAIRS = (
     "browDown browOuterUp cheekSquint eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide "
@@ -41,7 +42,7 @@ AU_TO_ARKIT = {
     9: {"noseSneer": 1.0},  # nose wrinkler
     10: {"mouthUpperUp": 0.8, "noseSneer": 0.25},  # upper lip raiser
     11: {"noseSneer": 0.3, "mouthUpperUp": 0.25},  # nasolabial deepener
-    12: {"mouthSmile": 1.0},  # lip corner puller
+    12: {"mouthSmile": 1.0, "mouthUpperUp": 0.3},  # lip corner puller; a full one bares the upper teeth
     14: {"mouthDimple": 1.0, "mouthSmile": 0.35},  # dimpler
     15: {"mouthFrown": 1.0},  # lip corner depressor
     17: {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.4},  # chin raiser
@@ -54,7 +55,8 @@ AU_TO_ARKIT = {
     64: {"eyeLookDown": 1.0},  # eyes down
 }
 
-# emotion -> {AU: (amplitude at level 3, share of people who show it)}; share 1 = every one of them.
+# emotion -> {AU: (amplitude at level 3, share of people who show it)}; share 1 = every one of them. Units and shares are those of the
+# row of this name in Table 1 of Du, Tao and Martinez (2014); contempt: Matsumoto and Ekman (2004).
 FACS = {
     "neutral": {},
     "angry": {4: (1.0, 1), 7: (0.7, 1), 24: (0.7, 1), 10: (0.5, 0.26), 17: (0.5, 0.52), 23: (0.6, 0.29)},
@@ -112,6 +114,8 @@ def row(weights: dict[str, float]) -> np.ndarray:
 _LIPS = np.array([n in LIPS for n in ARKIT])
 _OPENERS = row(dict.fromkeys(OPENERS, 1.0)) > 0
 _CORNERS = row({"mouthSmile": 1, "mouthFrown": 1, "mouthDimple": 1}) > 0  # speech leaves the corners to emotion
+_ROUNDERS = row({"mouthPucker": 1, "mouthFunnel": 1}) > 0
+_SPREADERS = row({"mouthSmile": 1, "mouthStretch": 1}) > 0
 _AU = {au: row(weights) for au, weights in AU_TO_ARKIT.items()}
 _VISEME_ROWS = {name: row(weights) for name, (weights, _, _) in VISEMES.items()}
 
@@ -245,18 +249,32 @@ def rotation(angles: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.array(rows), 2, 0)
 
 
+def leakage(emotion: str, n: int, fps: float, style: Style, rng: np.random.Generator) -> np.ndarray:
+    """Another emotion that shows for a moment, under a fifth of its full strength -> (n, 52); half of all clips have none.
+
+    Micro-expressions last 40 to 500 ms (Yan et al., "How fast are the leaked facial expressions", J. Nonverbal Behav. 37, 2013).
+    """
+    other = str(rng.choice([e for e in EMOTIONS if e not in (emotion, "neutral")]))
+    when, width, amount = rng.uniform(0, n / fps), rng.uniform(0.06, 0.25), rng.uniform(-0.2, 0.2)
+    t = (np.arange(n) + 0.5) / fps
+    return max(amount, 0.0) * np.exp(-(((t - when) / width) ** 2))[:, None] * activation(other, 3, style)
+
+
 def performance(emotion, intensity, phonemes, n: int, fps: float, style: Style, rng: np.random.Generator):
     """One clip's acting. ``phonemes``: [(viseme class, start s, end s)]. -> arkit (n, 52) in [0, 1], pose (n, 6)."""
     apex = activation(emotion, intensity, style, rng)
     level = LEVELS[intensity] if emotion != "neutral" else 0.0
     felt = envelope(n, fps, rng)[:, None] * apex * (1 + _smooth_noise(n, len(ARKIT), 0.06, 0.15 * fps, rng))
+    felt = np.maximum(felt, leakage(emotion, n, fps, style, rng))
     spoken, closure = visemes(phonemes, n, fps)
     spoken *= style.articulation * (1 + level * (ARTICULATION.get(emotion, 1.0) - 1))
     # Lips that speak are less free to feel; rounding and spreading exclude each other; p, b, m close whatever is open.
     speaking = np.clip(2.5 * spoken[:, _LIPS].max(axis=1), 0, 1)[:, None]
     felt = np.where(_LIPS & ~_CORNERS, felt * (1 - 0.35 * speaking), felt)
-    rounding = np.clip(spoken[:, INDEX["mouthPucker"]] + spoken[:, INDEX["mouthFunnel"]], 0, 1)[:, None]
-    felt = np.where(row({"mouthSmile": 1, "mouthStretch": 1}) > 0, felt * (1 - 0.35 * rounding), felt)
+    smile = felt[:, [INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]]].mean(1, keepdims=True)
+    spoken = np.where(_ROUNDERS, spoken * (1 - 0.5 * smile), spoken)  # nobody smiles broadly and says "oo" as usual
+    rounding = np.clip(spoken[:, _ROUNDERS].sum(axis=1), 0, 1)[:, None]
+    felt = np.where(_SPREADERS, felt * (1 - 0.3 * rounding), felt)
     arkit = felt + spoken
     arkit = np.where(_OPENERS, arkit * (1 - 0.95 * closure[:, None]), arkit)
     blink, look = blinks(n, fps, rng), gaze(n, fps, rng)

@@ -1,44 +1,34 @@
-"""The paint of a synthetic person: a texture with skin, eyes, teeth and scalp, masks of wrinkles, strands of hair.
+"""The paint of a synthetic person: a texture with skin, eyes, teeth and scalp, masks of wrinkles.
 
-The colours of :mod:`emolib.face.skin` (which also colour the 3DMM), evaluated at every texel, and on top what a 3DMM with one
-colour a vertex cannot say: pores, lines of the lips, lashes, the hair on the scalp, creases. What belongs to the face is
+The skin tones of :mod:`emolib.face.skin` (which also colour the 3DMM), evaluated at every texel, and on top what a 3DMM with one
+colour a vertex cannot say: pores, creases, hair on the scalp, and all of :mod:`emolib.corpus.features`. What belongs to the face is
 painted in the coordinates of the mean face, what belongs to the hair in those of the template head (raw MakeHuman
 decimetres: y up, z to the front, eyes at y = 7.28, crown at 8.49), so it lies right on every head. Linear RGB.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, zoom
 from scipy.spatial import cKDTree
 
+from emolib.corpus import features
+from emolib.corpus.hair import Hair, hair_depth
 from emolib.face.build import region_weights
 from emolib.face.heads import PARTS, HeadSampler
 from emolib.face.model import FaceModel, default_path
 from emolib.face.render import rasterize
-from emolib.face.skin import REGIONS, Anatomy, Skin, albedo
+from emolib.face.skin import Anatomy, Skin, albedo, skin_tone
 
 TEXTURE = 512
+__all__ = ["KINDS", "KIND_OF_PART", "TEXTURE", "WRINKLES", "hair_depth", "paint"]
 KINDS = ("skin", "mouth", "eye", "teeth", "tongue", "socket", "hair", "cloth", "shell")
 KIND_OF_PART = np.array(
     [KINDS.index({"neck": "skin"}.get(name.split("_")[0], name.split("_")[0])) for name in PARTS], np.int8
 )
 WRINKLES = ("forehead", "glabella", "nasolabial", "crow", "nose")
-# The hairline of the template, seen from the side: height y at depth z.
-_HAIRLINE = (
-    [-0.4, 0.0, 0.2, 0.42, 0.6, 0.72, 0.85, 1.0, 1.2, 1.5],
-    [6.5, 6.6, 6.9, 7.2, 7.3, 7.3, 7.6, 7.85, 8.02, 8.15],
-)
-
-
-def hair_depth(points: np.ndarray) -> np.ndarray:
-    """How far template points (..., 3) lie behind the hairline (dm, negative in the face); the ears are bare."""
-    height = np.interp(points[..., 2], *_HAIRLINE)
-    recess = 0.12 * np.exp(-(((np.abs(points[..., 0]) - 0.45) / 0.15) ** 2)) * (points[..., 2] > 0.8)
-    ear = (np.abs(points[..., 0]) > 0.735) & (points[..., 1] < 7.62) & (points[..., 2] > -0.15)
-    return np.where(ear, -1.0, points[..., 1] - height - recess)
 
 
 @functools.cache
@@ -55,6 +45,7 @@ class _Atlas:
     points: np.ndarray  # (P, 3) on the mean shape of the face model
     weights: np.ndarray  # (P, R) of skin.REGIONS
     kind: np.ndarray  # (P,) index into KINDS
+    upper: np.ndarray  # (P,) bool: upper teeth
     anatomy: Anatomy
 
     @classmethod
@@ -77,7 +68,9 @@ class _Atlas:
         anatomy = Anatomy.of(mean, model.landmark_index.numpy(), weights)
         at = {"raw": shared.vertices, "points": mean, "weights": weights}
         at = {name: (bary * values[corners]).sum(1).astype(np.float32) for name, values in at.items()}
-        return cls(where=where, kind=KIND_OF_PART[shared.part[face]], anatomy=anatomy, **at)
+        part = shared.part[face]
+        upper = part == PARTS.index("teeth_upper")
+        return cls(where=where, kind=KIND_OF_PART[part], upper=upper, anatomy=anatomy, **at)
 
 
 def _noise(rng: np.random.Generator, cells: tuple[int, int]) -> np.ndarray:
@@ -87,64 +80,63 @@ def _noise(rng: np.random.Generator, cells: tuple[int, int]) -> np.ndarray:
     return 1.4 * picture[_atlas().where]
 
 
-def paint(skin: Skin, style: str, crease: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def paint(
+    skin: Skin, sex: float, age: float, hair: Hair, crease: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """-> texture (512, 512, 4) linear RGB and shine, wrinkles (512, 512, 5) uint8."""
     atlas = _atlas()
-    # the colours of skin.py are meant to be shown as they are; here they are lit, and photographed
-    colour = albedo(skin, atlas.points, atlas.weights, atlas.anatomy) ** 1.9
-    is_skin = atlas.kind == KINDS.index("skin")
-    pores = _noise(rng, (TEXTURE, TEXTURE)) * 0.02 + _noise(rng, (TEXTURE // 4, TEXTURE // 4)) * 0.02
+    points, kind = atlas.points, atlas.kind
+    # The colours of skin.py are meant to be shown as they are; here they are lit, and photographed. Brows and beard are painted
+    # below. Power makes colours purer than they were; a part of that is taken back.
+    bare = replace(
+        skin,
+        brow_density=0.0,
+        stubble=0.0,
+        blemishes=0.25 * skin.blemishes,
+        freckles=0.7 * skin.freckles,
+        haemoglobin=0.78 * skin.haemoglobin,
+        flush=0.7 * skin.flush,
+    )
+    colour = _paler(albedo(bare, points, atlas.weights, atlas.anatomy).astype(np.float64) ** 1.9)
+    tone = _paler(skin_tone(bare.melanin, bare.haemoglobin) ** 1.9)
+    looks = features.Looks.sample(rng, skin, tone, sex, hair.brow)
+    is_skin = kind == KINDS.index("skin")
+    pores = _noise(rng, (TEXTURE, TEXTURE)) * 0.018 + _noise(rng, (TEXTURE // 4, TEXTURE // 4)) * 0.018
     colour *= 1 + (pores * is_skin)[:, None]
-    lips = atlas.weights[:, REGIONS.index("lips")]
-    colour *= (1 - 0.25 * lips * np.clip(_noise(rng, (TEXTURE // 4, TEXTURE)), 0, 1))[:, None]
-    lashes = _lashes(atlas.points, atlas.anatomy) * is_skin * rng.uniform(0.5, 0.95)
-    colour *= (1 - lashes)[:, None]
-    wrinkles = _wrinkle_masks(atlas.points, atlas.anatomy) * is_skin[:, None]
-    colour *= (1 - 0.25 * np.clip(crease - 0.4, 0, 1) * wrinkles[:, [0, 2, 3]].max(1))[
-        :, None
-    ]  # what age leaves at rest
-    strands = _strands(*crown(atlas.raw), rng)
-    cover = {"bald": 0.12, "shaved": 0.75}.get(style, 1.0) * is_skin
-    cover = cover * np.clip(hair_depth(atlas.raw) / 0.12 + 0.25 * _noise(rng, (TEXTURE // 3, TEXTURE // 3)), 0, 1)
-    colour += cover[:, None] * (skin.hair**2.2 * strands[:, None] - colour)
-    shine = np.where(is_skin, 0.42 + 0.1 * _noise(rng, (12, 12)) + 0.5 * lips, 0.3) * (1 - 0.7 * cover)
+    face = np.flatnonzero(is_skin & (points[:, 2] > -0.3) & (np.abs(points[:, 0]) < 0.68) & (points[:, 1] < 0.5))
+    part = colour[face]
+    features.make_up(part, points[face], atlas.anatomy, looks)
+    furrows = _noise(rng, (TEXTURE // 4, TEXTURE))[face]
+    lip = np.zeros(len(points))
+    lip[face] = features.lips(part, atlas.weights[face], looks, furrows)
+    features.beard(part, points[face], atlas.anatomy, looks, rng)
+    features.brows(part, points[face], atlas.anatomy, looks, rng)
+    lashes = features.lashes(points[face], atlas.anatomy) * looks.liner
+    part += (0.93 * lashes)[:, None] * (np.array([0.02, 0.014, 0.012]) - part)
+    colour[face] = part
+    for name, layer in (
+        ("eye", lambda p: features.eyes(p, atlas.anatomy, skin, age, rng)),
+        ("teeth", lambda p: features.teeth(p, atlas.upper[kind == KINDS.index("teeth")], atlas.anatomy, age, rng)),
+    ):
+        chosen = kind == KINDS.index(name)
+        colour[chosen] = layer(points[chosen])
+    wrinkles = _wrinkle_masks(points, atlas.anatomy) * is_skin[:, None]
+    aged = 0.25 * np.clip(crease - 0.4, 0, 1) * wrinkles[:, [0, 2, 3]].max(1)  # what age leaves at rest
+    colour *= (1 - aged)[:, None]
+    strands = hair.strands(atlas.raw, rng)
+    cover = hair.cover(atlas.raw, _noise(rng, (TEXTURE // 3, TEXTURE // 3))) * is_skin
+    colour += cover[:, None] * (hair.colour * strands[:, None] - colour)
+    shine = np.where(is_skin, 0.24 + 0.07 * _noise(rng, (12, 12)) + lip * (0.15 + 0.6 * looks.gloss), 0.3)
     texture = np.zeros((TEXTURE, TEXTURE, 4), np.float32)
-    texture[atlas.where] = np.column_stack([colour, shine.clip(0.05, 1.2)])
+    # the shader takes a shine below 0.1 for hair
+    texture[atlas.where] = np.column_stack([colour.clip(0, 1), shine.clip(0.13, 1.2) * (1 - cover) + 0.05 * cover])
     masks = np.zeros((TEXTURE, TEXTURE, len(WRINKLES)), np.uint8)
     masks[atlas.where] = np.round(255 * wrinkles.clip(0, 1))
     return texture, masks
 
 
-def crown(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Polar coordinates of template points (..., 3) about the crown: angle around it (0 is the front), distance (dm)."""
-    out = raw - np.array([0.0, 8.4, 0.1])
-    return np.arctan2(out[..., 0], out[..., 2]), np.linalg.norm(out, axis=-1)
-
-
-def _strands(around: np.ndarray, down: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness about 1 of hair that runs outwards from the crown: locks and fine strands."""
-    waves = sum(
-        rng.normal() * np.sin(k * around + rng.uniform(0, 6) + rng.normal(0, 2) * down) for k in range(14, 200, 7)
-    )
-    return np.clip(1 + 0.06 * waves, 0.5, 1.6)
-
-
-def strand_texture(rng: np.random.Generator) -> np.ndarray:
-    around, down = np.meshgrid(np.linspace(-np.pi, np.pi, TEXTURE), np.linspace(0, 4, TEXTURE))
-    return _strands(around, down, rng).astype(np.float32)
-
-
-def _lashes(points: np.ndarray, anatomy: Anatomy) -> np.ndarray:
-    """Darkness (P,) of the lashes along the lids: strong above, weak below."""
-    out = np.zeros(len(points))
-    for lid, strength in (
-        ((36, 37, 38, 39), 0.9), ((42, 43, 44, 45), 0.9), ((36, 41, 40, 39), 0.35), ((42, 47, 46, 45), 0.35),
-    ):  # fmt: skip
-        corners = anatomy.landmarks[list(lid)]
-        line = np.stack([np.interp(np.linspace(0, 3, 25), range(4), corners[:, k]) for k in range(3)], 1)
-        distance = cKDTree(line).query(points)[0]
-        out = np.maximum(out, strength * np.exp(-((distance / 0.02) ** 2)))
-    return out
+def _paler(colour: np.ndarray, amount: float = 0.22) -> np.ndarray:
+    return (colour + amount * (colour @ np.array([0.3, 0.5, 0.2])[:, None] - colour)) * [1.0, 0.99, 0.94]
 
 
 def _wrinkle_masks(points: np.ndarray, anatomy: Anatomy) -> np.ndarray:

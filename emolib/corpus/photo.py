@@ -4,19 +4,23 @@ Same geometry conventions as :mod:`emolib.face.render` (whose rasteriser finds t
 a key, a fill and a rim light, skin that lets red light round the terminator (wrapped diffuse, as a cheap stand-in for
 subsurface scattering), its shine (Blinn-Phong with Schlick's Fresnel), cornea highlights, anisotropic hair (Kajiya and Kay
 1989), ambient occlusion and soft key shadows from shadow maps, wrinkles that come with the expression, a blurred background,
-a filmic tone curve, and sensor noise. Drawn at twice the size in linear light and averaged down.
+a filmic tone curve, depth of focus, sensor noise and compression. Drawn at twice the size in linear light and averaged down.
 """
 
+import functools
+import io
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 import torch
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from emolib.corpus.expressions import INDEX, rotation
 from emolib.corpus.paint import KINDS, TEXTURE, WRINKLES
-from emolib.corpus.people import Person, occlusion
+from emolib.corpus.people import Person, around, occlusion
+from emolib.face.heads import MASKS, template
 from emolib.face.render import CAMERA, FOCAL, rasterize
 
 SUPERSAMPLE = 2
@@ -44,16 +48,19 @@ class Scene:
     background: np.ndarray  # (side, side, 3)
     exposure: float
     noise: float  # sensor noise, standard deviation in display units
+    softness: float = 0.0  # of the lens: share of the blurred picture everywhere, 0..1
+    aperture: float = 0.0  # the same, for each unit of distance from the plane of focus, which is the face's
+    quality: int = 0  # of the JPEG pictures that the clip went through; 0: none
 
     @classmethod
     def sample(cls, rng: np.random.Generator, side: int) -> "Scene":
         """Draws a scene; ``side``: of the supersampled picture, pixels."""
         warm = rng.normal(0, 0.08)
         white = np.array([1 + warm, 1.0, 1 - warm])
-        azimuth, elevation = rng.uniform(-1.1, 1.1), rng.uniform(0.15, 0.9)
+        azimuth, elevation = rng.uniform(-1.1, 1.1), rng.uniform(0.1, 0.65)
         key = _towards(azimuth, elevation)
         fill, rim = _towards(-azimuth * rng.uniform(0.5, 1.2), 0.1), _towards(np.pi - azimuth * 0.6, 0.5)
-        strength = rng.uniform([1.3, 0.35, 0.2], [2.0, 0.8, 1.0])
+        strength = rng.uniform([1.2, 0.45, 0.2], [1.9, 0.9, 1.0])
         colours = strength[:, None] * np.stack([white, 1.5 - 0.5 * white, np.ones(3)])
         ambient = rng.uniform(0.5, 0.8)
         return cls(
@@ -63,6 +70,9 @@ class Scene:
             background=_background(rng, side),
             exposure=float(rng.uniform(0.85, 1.1)),
             noise=float(rng.uniform(0.004, 0.012)),
+            softness=float(rng.uniform(0, 0.3)),
+            aperture=float(rng.choice([0, rng.uniform(0.3, 1.5)], p=[0.3, 0.7])),
+            quality=int(rng.choice([0, rng.integers(55, 96)], p=[0.4, 0.6])),
         )
 
 
@@ -112,9 +122,9 @@ def _normals(points, triangles):
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv_triangles, uv, texture, strands, wrinkles, creases,
-           lights, sky, ground, hair, cloth, hair_axis, out):  # fmt: skip
-    """Fills ``out`` (S, S, 3), linear RGB, where a triangle shows. ``light_in`` (N, 2): ambient and key that arrive;
+def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv_triangles, uv, texture, strands,
+           wrinkles, creases, lights, sky, ground, hair, cloth, fabric, hair_axis, focus, aperture, out):  # fmt: skip
+    """Fills ``out`` (S, S, 4), linear RGB and blur, where a triangle shows. ``light_in`` (N, 2): ambient and key that arrive;
     ``inside`` (N,): light left that deep in the mouth."""
     side, top = out.shape[0], texture.shape[0] - 1
     for y in range(side):
@@ -122,7 +132,7 @@ def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv
             f = face_id[y, x]
             if f < 0:
                 continue
-            what = kind[f]
+            what, glint = kind[f], np.float32(1)
             n0 = n1 = n2 = p0 = p1 = p2 = tu = tv = ambient = key = deep = np.float32(0)
             for k in range(3):
                 w, i, j = bary[y, x, k], triangles[f, k], uv_triangles[f, k]
@@ -162,26 +172,32 @@ def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv
                 r, g, b, shine = r * (1 - 0.8 * crease), g * (1 - crease), b * (1 - crease), shine * (1 - crease)
             elif what == _HAIR:
                 strand = strands[iy, ix]
-                r, g, b, shine = hair[0] * strand, hair[1] * strand, hair[2] * strand, strand
+                r, g, b, shine, glint = hair[0] * strand, hair[1] * strand, hair[2] * strand, strand, strand
                 ambient, key = 0.25 + 0.75 * ambient, 0.25 + 0.75 * key
             elif what == _SHELL:
-                ambient = 0.15 + 0.85 * ambient
+                ambient, glint = 0.15 + 0.85 * ambient, (g + 0.002) / (hair[1] + 0.002)
+                glint = glint if glint < 1.7 else np.float32(0)  # skin shows through
             elif what == _CLOTH:
-                weave = 0.9 + 0.2 * ((ix * 7 + iy * 13) % 5) / 5
-                r, g, b, shine = cloth[0] * weave, cloth[1] * weave, cloth[2] * weave, np.float32(0.05)
+                jx, jy = int(tu * 1536) & 127, int(tv * 768) & 127
+                weave = fabric[jy, jx]
+                r, g, b, shine = cloth[0] * weave[0], cloth[1] * weave[1], cloth[2] * weave[2], np.float32(0.05)
                 key, ambient = 0.3 + 0.7 * key, 0.3 + 0.7 * ambient
             elif what == _EYE:
                 ambient, key = 0.25 + 0.75 * ambient, 0.2 + 0.8 * key
             elif what != _SOCKET:
                 ambient, key = deep, deep
+                g, b = g * (0.85 + 0.15 * deep), b * (0.8 + 0.2 * deep)  # what light there is comes from red walls
+            glint = 0.05 * glint * glint
             up = 0.5 + 0.5 * n1
             d0 = ambient * (sky[0] * up + ground[0] * (1 - up))
             d1 = ambient * (sky[1] * up + ground[1] * (1 - up))
             d2 = ambient * (sky[2] * up + ground[2] * (1 - up))
             s0 = s1 = s2 = np.float32(0)
             wrap0, wrap1, wrap2 = np.float32(0.05), np.float32(0.05), np.float32(0.05)
-            if what == _SKIN or what == _TONGUE or what == _MOUTH:
+            if what == _SKIN or what == _TONGUE or what == _MOUTH or (what == _SHELL and shine >= 0.1):
                 wrap0, wrap1, wrap2 = np.float32(0.3), np.float32(0.2), np.float32(0.16)
+            elif what == _TEETH or what == _EYE:
+                wrap0, wrap1, wrap2 = np.float32(0.35), np.float32(0.35), np.float32(0.35)
             for k in range(3):
                 l0, l1, l2 = lights[k, 0], lights[k, 1], lights[k, 2]
                 seen = key if k == 0 else 0.4 + 0.6 * ambient if k == 1 else ambient
@@ -189,23 +205,27 @@ def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv
                 h0, h1, h2 = l0 + v0, l1 + v1, l2 + v2
                 length = 1 / np.sqrt(h0 * h0 + h1 * h1 + h2 * h2 + 1e-9)
                 vh = (v0 * h0 + v1 * h1 + v2 * h2) * length
-                if what == _HAIR or (what == _SHELL and shine < 0.2):
+                if what == _HAIR or (what == _SHELL and shine < 0.1):
                     # the strand runs from the crown outwards, along the surface
                     a0, a1, a2 = p0 - hair_axis[0], p1 - hair_axis[1], p2 - hair_axis[2]
                     along = a0 * n0 + a1 * n1 + a2 * n2
                     t0, t1, t2 = a0 - along * n0, a1 - along * n1 - 0.5, a2 - along * n2
                     length2 = 1 / np.sqrt(t0 * t0 + t1 * t1 + t2 * t2 + 1e-9)
                     th = (t0 * h0 + t1 * h1 + t2 * h2) * length * length2
-                    spec = 0.07 * max(1 - th * th, np.float32(0)) ** 20 * max(nl + 0.2, np.float32(0))
+                    spec = (
+                        (glint * (0.3 + 2 * hair[1]))
+                        * max(1 - th * th, np.float32(0)) ** 20
+                        * max(nl + 0.2, np.float32(0))
+                    )
                 else:
                     nh = max((n0 * h0 + n1 * h1 + n2 * h2) * length, np.float32(0))
                     fresnel = 0.04 + 0.96 * (1 - max(vh, np.float32(0))) ** 5
                     if what == _EYE:
-                        spec = 3.0 * nh**400 + 0.25 * nh**30 * fresnel
+                        spec = (3.0 * nh**180 if k == 0 else 0.5 * nh**180) + 0.2 * nh**30 * fresnel
                     elif what == _TEETH or what == _TONGUE or what == _MOUTH:
                         spec = deep * (0.5 * nh**60)
                     else:
-                        spec = shine * fresnel * (1.6 * nh**12 + 5.0 * nh**45)
+                        spec = shine * fresnel * (1.6 * nh**10 + 3.5 * nh**35)
                     spec *= max(min(4 * nl, np.float32(1)), np.float32(0))
                 d0 += seen * lights[k, 3] * max((nl + wrap0) / (1 + wrap0), np.float32(0)) * 0.5
                 d1 += seen * lights[k, 4] * max((nl + wrap1) / (1 + wrap1), np.float32(0)) * 0.5
@@ -216,27 +236,61 @@ def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv
             out[y, x, 0] = r * d0 + s0
             out[y, x, 1] = g * d1 + s1
             out[y, x, 2] = b * d2 + s2
+            out[y, x, 3] = aperture * max(abs(p2 - focus) - 0.25, np.float32(0))  # the face itself is in focus
 
 
 @numba.njit(cache=True, fastmath=True, nogil=True)
-def _develop(linear, grain, exposure, noise, out):
-    """Averages ``linear`` (2S, 2S, 3) down, applies a filmic curve and sRGB gamma, adds ``grain`` -> ``out`` uint8 (S, S, 3)."""
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
+def _develop(linear, grain, exposure, noise, softness, out):
+    """Averages ``linear`` (2S, 2S, 4: RGB, blur) down, applies a filmic curve, the lens' blur, sRGB gamma and ``grain``.
+
+    -> ``out`` uint8 (S, S, 3).
+    """
+    side = out.shape[0]
+    small, rows = np.zeros((side, side, 4), np.float32), np.empty((side, side, 3), np.float32)
+    for y in range(side):
+        for x in range(side):
+            for dy in range(SUPERSAMPLE):
+                for dx in range(SUPERSAMPLE):
+                    pixel = linear[y * SUPERSAMPLE + dy, x * SUPERSAMPLE + dx]
+                    for c in range(3):
+                        v = pixel[c] * exposure
+                        small[y, x, c] += v / (1 + max(v - 0.5, np.float32(0)) * 0.7)  # highlights roll off
+                    small[y, x, 3] += pixel[3]
+            for c in range(4):
+                small[y, x, c] *= np.float32(1 / SUPERSAMPLE**2)
+    reach = max(side // 128, 1)  # the blur's standard deviation: about 1 pixel at 128
+    for y in range(side):
+        for x in range(side):
+            x0, x1, x3, x4 = (
+                max(x - 2 * reach, 0),
+                max(x - reach, 0),
+                min(x + reach, side - 1),
+                min(x + 2 * reach, side - 1),
+            )
             for c in range(3):
-                value = np.float32(0)
-                for dy in range(SUPERSAMPLE):
-                    for dx in range(SUPERSAMPLE):
-                        v = linear[y * SUPERSAMPLE + dy, x * SUPERSAMPLE + dx, c] * exposure
-                        value += v / (1 + max(v - 0.5, np.float32(0)) * 0.7)  # highlights roll off
-                value = min(max(value / SUPERSAMPLE**2, np.float32(0)), np.float32(1)) ** np.float32(1 / 2.2)
+                ends, near = small[y, x0, c] + small[y, x4, c], small[y, x1, c] + small[y, x3, c]
+                rows[y, x, c] = (ends + 4 * near + 6 * small[y, x, c]) * np.float32(1 / 16)
+    for y in range(side):
+        y0, y1, y3, y4 = (
+            max(y - 2 * reach, 0),
+            max(y - reach, 0),
+            min(y + reach, side - 1),
+            min(y + 2 * reach, side - 1),
+        )
+        for x in range(side):
+            blur = min(softness + small[y, x, 3], np.float32(1))
+            for c in range(3):
+                ends, near = rows[y0, x, c] + rows[y4, x, c], rows[y1, x, c] + rows[y3, x, c]
+                soft = (ends + 4 * near + 6 * rows[y, x, c]) * np.float32(1 / 16)
+                value = small[y, x, c] + blur * (soft - small[y, x, c])
+                value = min(max(value, np.float32(0)), np.float32(1)) ** np.float32(1 / 2.2)
                 value += noise * (0.5 + value) * grain[y, x, c]
                 out[y, x, c] = np.uint8(min(max(value * 255 + 0.5, np.float32(0)), np.float32(255)))
 
 
 def photograph(person: Person, scene: Scene, arkit: np.ndarray, pose: np.ndarray, size: int, rng: np.random.Generator):
     """A clip: ``arkit`` (T, 52), ``pose`` (T, 6) -> frames uint8 (T, size, size, 3)."""
-    side, n = size * SUPERSAMPLE, len(person.head.vertices)
+    side = size * SUPERSAMPLE
     moved = person.vertices.reshape(1, -1) + arkit @ person.actions  # (T, N * 3)
     moved = moved.reshape(len(arkit), -1, 3)
     turns, shifts = rotation(pose[:, :3]).astype(np.float32), pose[:, None, 3:].astype(np.float32)
@@ -245,34 +299,44 @@ def photograph(person: Person, scene: Scene, arkit: np.ndarray, pose: np.ndarray
     rest = rotation(0.3 * middle[None, :3]).astype(np.float32)[0]
     body = moved @ rest.T + (0.7 * middle[3:] + 0.3 * pose[:, 3:])[:, None].astype(np.float32)
     world = person.follow[:, None] * headed + (1 - person.follow[:, None]) * body
-    key = occlusion(world[0], person.triangles, _around(scene.lights[0, :3], 0.12, 6))
+    key = occlusion(world[0], person.triangles, around(scene.lights[0, :3], 0.25, 8))
     light_in = np.stack([person.occlusion, np.maximum(key, 0.08)], 1).astype(np.float32)
     creases = np.clip(arkit @ _CREASED_BY.T, 0, 1) * person.crease  # (T, 5)
-    lips, crown = moved[:, :n, 2].max(axis=1) - 0.17, np.array([0.0, 0.9, -0.35], np.float32)
+    lips, crown = moved[:, _lips(), 2].max(axis=1) - 0.09, np.array([0.0, 0.9, -0.35], np.float32)
+    focus = (turns @ np.array([0, 0, 0.5], np.float32) + shifts[:, 0])[:, 2].astype(np.float32)
     scale = FOCAL * side / (CAMERA - world[..., 2])
     screen = np.stack([side / 2 + scale * world[..., 0], side / 2 - scale * world[..., 1], CAMERA - world[..., 2]], -1)
     triangles, frames = torch.from_numpy(person.triangles), np.empty((len(arkit), size, size, 3), np.uint8)
     for t in range(len(arkit)):
         fragments = rasterize(torch.from_numpy(screen[t : t + 1]), triangles, side)
-        points, linear = world[t], scene.background.copy()
-        inside = np.clip(1.1 - 2.4 * (lips[t] - moved[t, :, 2]), 0.06, 0.9).astype(np.float32)
+        points, linear = world[t], np.zeros((side, side, 4), np.float32)
+        linear[..., :3] = scene.background  # out of focus as it is
+        inside = np.clip(1.1 - 2.4 * (lips[t] - moved[t, :, 2]), 0.06, 0.95).astype(np.float32)
         _shade(
             fragments.face_id[0].numpy(), fragments.bary[0].numpy(), person.triangles, person.kind, points,
             _normals(points, person.triangles), light_in, inside, person.uv_triangles, person.uv, person.texture,
-            person.strands, person.wrinkles, creases[t].astype(np.float32), scene.lights, scene.sky, scene.ground, person.hair_colour,
-            person.cloth_colour, turns[t] @ crown + shifts[t, 0], linear,
+            person.strands, person.wrinkles, creases[t].astype(np.float32), scene.lights, scene.sky, scene.ground,
+            person.hair_colour,
+            person.cloth_colour, person.fabric, turns[t] @ crown + shifts[t, 0], focus[t],
+            np.float32(scene.aperture), linear,
         )  # fmt: skip
         grain = rng.normal(size=(size, size, 3)).astype(np.float32)
-        _develop(linear, grain, np.float32(scene.exposure), np.float32(scene.noise), frames[t])
+        _develop(
+            linear, grain, np.float32(scene.exposure), np.float32(scene.noise), np.float32(scene.softness), frames[t]
+        )
+        if scene.quality:
+            frames[t] = _compressed(frames[t], scene.quality)
     return frames
 
 
-def _around(direction: np.ndarray, spread: float, n: int) -> np.ndarray:
-    """n unit vectors (n, 3) within ``spread`` of ``direction``: an area light."""
-    turn = np.arange(n) * 2.4
-    side = np.cross(direction, [0.0, 1.0, 0.1])
-    side /= np.linalg.norm(side)
-    other = np.cross(direction, side)
-    radius = spread * np.sqrt((np.arange(n) + 0.5) / n)[:, None]
-    out = direction + radius * (np.cos(turn)[:, None] * side + np.sin(turn)[:, None] * other)
-    return out / np.linalg.norm(out, axis=1, keepdims=True)
+def _compressed(frame: np.ndarray, quality: int) -> np.ndarray:
+    """``frame`` uint8 (S, S, 3) as JPEG gives it back."""
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+@functools.cache
+def _lips() -> np.ndarray:
+    """Vertices of the lips (L,): how far back teeth and tongue lie, and how much light gets there, is measured from them."""
+    return np.flatnonzero(template().masks[MASKS.index("lips")] > 0.5)

@@ -1,10 +1,21 @@
-"""A real corpus from its owner's folder to clips: walk, decode, detect, align, crop, resample, write, index.
+"""A real corpus from its owner's folder to clips: walk, split, then take by take (:mod:`convert`) through dask, and the index.
 
-What cannot be used is listed with its reason in ``quarantine.csv`` beside the index. Works take by take, so memory does not
-grow with the corpus; takes already prepared are kept when it is run again.
+What cannot be used is listed with its reason in ``quarantine.csv`` beside the index. A worker writes the clips that it makes and sends
+back one line, so memory does not grow with the corpus. Killed at any time and run again it goes on where it was: whole clips are
+kept, what was quarantined is tried again.
 """
 
-from fractions import Fraction
+import functools
+import hashlib
+import itertools
+import json
+import logging
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,75 +23,181 @@ import pandas as pd
 from tqdm import tqdm
 
 from emolib.corpus import cremad, mead, ravdess
-from emolib.corpus.clips import Corpus, CorpusWriter
-from emolib.corpus.takes import Take
+from emolib.corpus.clips import JOURNAL, Corpus, CorpusWriter
+from emolib.corpus.convert import FPS, aligned_frames, convert, fault_of, reason_of, resampled_indices
+from emolib.corpus.takes import Take, check_request
 from emolib.errors import EmolibError
-from emolib.media.audio import load_audio
-from emolib.media.video import iter_video, video_info
+from emolib.stage import write_atomic
 
+__all__ = ["WALKERS", "aligned_frames", "prepare", "resampled_indices", "split_of", "splits", "summary", "walk"]
 WALKERS = {"mead": mead.walk, "ravdess": ravdess.walk, "cremad": cremad.walk}
-FPS = Fraction(25)
-_LFS = b"version https://git-lfs"
+QUARANTINE = "quarantine.csv"
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+CONNECT = "20s"  # how long a cluster may take to answer
+PER_WORKER = 2  # takes in flight for each worker: one at work, one at hand
 
 
-def walk(name: str, root: str | Path) -> list[Take]:
-    """The takes of corpus ``name`` (a key of WALKERS) below ``root``. EmolibError if there are none."""
+def walk(name: str, root: str | Path, views: tuple[str, ...] = ("front",)) -> list[Take]:
+    """The takes of corpus ``name`` (a key of WALKERS) below ``root``; ``views`` are MEAD's. EmolibError if there are none."""
     root = Path(root)
     if not str(root) or not root.is_dir():
-        raise EmolibError(f"no folder '{root}' for corpus {name}; set data.root to where its owner's files lie")
-    takes = WALKERS[name](root)
+        raise EmolibError(f"no folder '{root}'; give the one that holds {name} as its owner packs it (data.root)")
+    takes = mead.walk(root, views) if name == "mead" else WALKERS[name](root)
     if not takes:
         raise EmolibError(f"no {name} recordings below {root}; expected the file names its owner gives them")
     return takes
 
 
-def split_of(identities: list[str], train: int, test: int, seed: int) -> dict[str, str]:
-    """identity -> 'train' or 'test': ``train`` random ones to train, up to ``test`` of the rest to test (Sec. 4.1)."""
-    order = np.random.default_rng(seed).permutation(sorted(identities))
-    return {i: "train" for i in order[:train]} | {i: "test" for i in order[train : train + test]}
+def split_of(identities: list[str], train: int | None, test: int | None, seed: int) -> dict[str, str]:
+    """identity -> 'train' or 'test': ``train`` random ones to train, up to ``test`` of the rest to test (Sec. 4.1).
+
+    train None: three in four, as the paper's 36 of 48. test None: all the rest. EmolibError if one side would be empty.
+    """
+    n = len(identities)
+    train = max(1, n * 3 // 4) if train is None else train
+    if n < train + (1 if test else 0):
+        raise EmolibError(
+            f"{n} identities with usable names; {train} to train on and {test} to test were asked for, ask for fewer"
+        )
+    order = np.random.default_rng(seed).permutation(sorted(identities)).tolist()
+    tests = order[train:] if test is None else order[train : train + test]
+    return {i: "train" for i in order[:train]} | {i: "test" for i in tests}
 
 
-def resampled_indices(n_frames: int, fps: Fraction, target: Fraction = FPS) -> np.ndarray:
-    """For each frame at ``target`` fps the frame of the ``fps`` video that is shown at its mid-time."""
-    n = int(n_frames * target / fps)
-    times = [(Fraction(i) + Fraction(1, 2)) / target for i in range(n)]
-    return np.array([min(int(t * fps), n_frames - 1) for t in times], dtype=int)
+def splits(takes: list[Take], by: str, train: int | None, test: int | None, seed: int) -> dict[str, str]:
+    """clip_id -> 'train' or 'test' of those takes that are used.
+
+    by 'identity': see :func:`split_of`. by 'official' (MEAD): see :func:`mead.official_split`; of each side the takes of its
+    first ``train`` or ``test`` identities, in order of their names (None: all).
+    """
+    identities = sorted({t.identity for t in takes})
+    if by == "identity":
+        side = split_of(identities, train, test, seed)
+        return {t.clip_id: side[t.identity] for t in takes if t.identity in side}
+    kept = {"train": set(identities[:train]), "test": set(identities[:test])}
+    official = mead.official_split(takes)
+    return {t.clip_id: official[t.clip_id] for t in takes if t.identity in kept[official[t.clip_id]]}
 
 
-def aligned_frames(path: Path, size: int) -> np.ndarray:
-    """The video's face as uint8 (T, size, size, 3) at 25 fps, one alignment for the clip (median of nine looks)."""
-    from emolib.face.landmarks import Alignment, detect
+def _settle_journal(folder: Path, fingerprint: str, split: dict[str, str]) -> None:
+    """Whole clips of earlier runs stay, on the side where they are now; those that are not asked for any more go.
 
-    if path.read_bytes()[: len(_LFS)] == _LFS:
-        raise EmolibError(f"{path} is a Git LFS pointer, not a video; run `git lfs pull` in the corpus")
-    info = video_info(path)
-    indices = resampled_indices(info.n_frames, info.fps)
-    looks = set(np.linspace(0, info.n_frames - 1, 9).astype(int).tolist())
-    found = []
-    for i, frame in enumerate(iter_video(path)):
-        if i in looks:
-            try:
-                found.append(detect(frame)[0].landmarks)
-            except EmolibError:
-                continue
-    if len(found) < 5:
-        raise EmolibError(f"a face in only {len(found)} of 9 frames of {path}; expected one in most")
-    alignment = Alignment.from_landmarks(np.median(found, axis=0), size)
-    crops, counts = [], np.bincount(indices, minlength=info.n_frames)
-    for frame, count in zip(iter_video(path), counts):
-        crops += [alignment.crop(frame)] * int(count) if count else []
-    return np.stack(crops)
+    The side is a word in the index, no pixel: another number of people, or more of them on disk, costs no new clips. Were it
+    kept from before, one person might end on both sides.
+    """
+    path, lines = folder / JOURNAL, []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the line a killed process did not finish
+        clip_id = entry["record"]["clip_id"]
+        if entry["fingerprint"] == fingerprint and clip_id in split:
+            entry["record"]["split"] = split[clip_id]
+            lines.append(json.dumps(entry, sort_keys=True) + "\n")
+    write_atomic(path, "".join(lines))
 
 
-def prepare_take(take: Take, split: str, writer: CorpusWriter, size: int) -> None:
-    """Writes one take as a clip. EmolibError says why it cannot be used."""
-    if take.video is None:
-        raise EmolibError(f"{take.clip_id} has sound only; a clip needs a face")
-    audio = load_audio(take.audio or take.video)
-    frames = aligned_frames(take.video, size)
+@dataclass(frozen=True)
+class _Job:
+    """What every take of a run shares; ``run`` is another in every call, so no worker trusts what it knew of an older one."""
+
+    folder: str
+    fingerprint: str
+    size: int
+    run: str
+
+
+@functools.lru_cache(maxsize=1)
+def _writer(job: _Job) -> CorpusWriter:
+    return CorpusWriter(job.folder, job.fingerprint)
+
+
+def _make(take: Take, split: str, job: _Job) -> str:
+    """Writes one take as a clip; "", or the reason why it cannot be used. What is wrong with the output folder is raised."""
+    try:
+        frames, audio = convert(take, job.size)
+    except Exception as error:  # one of ten thousand files must not end the run, whatever it does to the decoder
+        return reason_of(error, take)
     record = {"corpus": take.corpus, "split": split, "clip_id": take.clip_id, "identity": take.identity}
     record |= {"emotion": take.emotion, "intensity": take.intensity, "text": take.text, "fps": str(FPS)}
-    writer.add(record, frames, audio[: round(len(frames) / float(FPS) * 16000)])
+    try:
+        _writer(job).add(record, frames, audio)
+    except OSError as error:
+        raise EmolibError(f"cannot write {job.folder}: {error.strerror or error}; choose another output") from None
+    return ""
+
+
+def _make_alone(take: Take, split: str, job: _Job) -> str:
+    """:func:`_make` in a process that has others beside it: one thread."""
+    import torch
+
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+    return _make(take, split, job)
+
+
+def _through_dask(
+    takes: list[Take], split: dict[str, str], job: _Job, workers: int | None
+) -> Iterator[tuple[Take, str]]:
+    """(take, reason) as takes get done: on the cluster at DASK_SCHEDULER_ADDRESS, or on ``workers`` processes of this machine."""
+    import dask
+    from distributed import Client, LocalCluster, as_completed
+    from distributed.scheduler import KilledWorker
+
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    settings = {"logging.distributed": "error", "distributed.comm.timeouts.connect": CONNECT}
+    # In the place of dask's own, which make malloc hand every frame back to the system: a fifth of the time in page faults.
+    settings["distributed.nanny.pre-spawn-environ"] = dict.fromkeys(ONE_THREAD, "1")
+    before = os.environ.copy()
+    with dask.config.set(settings):
+        try:
+            where = address or LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            )  # fmt: skip
+            client = Client(where)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise EmolibError(
+                f"no dask cluster at {address or 'this machine'} ({error}); see DASK_SCHEDULER_ADDRESS"
+            ) from None
+        try:
+            left, doing, done = iter(takes), {}, as_completed([])
+
+            def feed() -> None:
+                """Tops up what is in flight: a cluster may grow and shrink, and its scheduler need not hold all takes."""
+                room = PER_WORKER * max(1, sum(client.nthreads().values())) - len(doing)
+                for take in itertools.islice(left, max(0, room)):
+                    future = client.submit(_make_alone, take, split[take.clip_id], job, pure=False)
+                    doing[future.key] = take
+                    done.add(future)
+
+            feed()
+            for future in done:
+                take = doing.pop(future.key)
+                try:
+                    reason = future.result()
+                except KilledWorker:  # the decoder took three processes with it
+                    reason = "its worker process died, again and again: out of memory, or a crash in the decoder"
+                except CancelledError:
+                    raise EmolibError("the dask cluster is gone; run it again, the clips so far are kept") from None
+                yield take, reason
+                future.release()
+                feed()
+        finally:
+            client.close()
+            if not address:
+                where.close()
+                for name in (
+                    *ONE_THREAD,
+                    "PYTHONHASHSEED",
+                ):  # a nanny sets what its worker is to inherit in this process
+                    if name not in before:
+                        os.environ.pop(name, None)
+
+
+def _here(takes: list[Take], split: dict[str, str], job: _Job) -> Iterator[tuple[Take, str]]:
+    for take in takes:
+        yield take, _make(take, split[take.clip_id], job)
 
 
 def prepare(
@@ -89,23 +206,80 @@ def prepare(
     folder: str | Path,
     *,
     size: int,
-    train: int,
-    test: int,
+    train: int | None,
+    test: int | None,
     seed: int,
     fingerprint: str = "",
+    split: str = "identity",
+    views: tuple[str, ...] = ("front",),
+    workers: int | None = None,
+    progress: bool = True,
 ) -> Corpus:
-    """Prepares corpus ``name`` from ``root`` into ``folder``; returns it. EmolibError if nothing could be used."""
-    takes = walk(name, root)
-    split = split_of(sorted({t.identity for t in takes}), train, test, seed)
-    takes = [t for t in takes if t.identity in split]
-    writer, refused = CorpusWriter(folder, fingerprint), []
-    for take in tqdm(takes, desc=f"prepare {name}", mininterval=5):
-        if take.clip_id not in writer:
-            try:
-                prepare_take(take, split[take.identity], writer, size)
-            except EmolibError as error:
-                refused.append({"clip_id": take.clip_id, "reason": str(error)})
-    pd.DataFrame(refused, columns=["clip_id", "reason"]).to_csv(Path(folder) / "quarantine.csv", index=False)
-    if len(refused) == len(takes):
-        raise EmolibError(f"none of {len(takes)} {name} recordings could be used, e.g. {refused[0]['reason']}")
+    """Prepares corpus ``name`` from ``root`` into ``folder``; returns it.
+
+    Args:
+        size: side of the aligned crops, px, even, 64 to 1024.
+        train, test: identities of each side; None: three in four, the rest.
+        fingerprint: of the caller's parameters; clips of another one, or of another size, are made anew.
+        split: 'identity' (the paper's) or 'official' (MEAD only), see :func:`splits`.
+        views: of MEAD's cameras; other corpora have 'front' only.
+        workers: processes on this machine, default one a core; 1: in this process, without dask. With the environment's
+            DASK_SCHEDULER_ADDRESS set, the workers of that cluster (which must see both folders) unless this is 1.
+            A script that asks for processes needs `if __name__ == "__main__":`, as ever with multiprocessing.
+
+    Raises :class:`EmolibError` if an argument is wrong, nothing could be used, or the folder cannot be written.
+    """
+    check_request(name, root, folder, size=size, train=train, test=test, workers=workers, split=split, views=views)
+    root, folder = Path(os.path.abspath(root)), Path(os.path.abspath(folder))
+    takes = walk(name, root, tuple(views))
+    usable = [t for t in takes if not fault_of(t)]
+    if all(t.video is None for t in takes):
+        advice = ravdess.SOUND_ONLY if name == "ravdess" else "add the corpus's video files"
+        raise EmolibError(
+            f"all {len(takes)} {name} recordings below {root} are sound only; a clip needs a face, so {advice}"
+        )
+    if not usable:
+        raise EmolibError(f"none of {len(takes)} {name} recordings could be used, e.g. {fault_of(takes[0])}")
+    sides = splits(usable, split, train, test, seed)
+    people, known = {t.identity for t in usable if t.clip_id in sides}, {t.identity for t in usable}
+    faulty = [t for t in takes if fault_of(t) and (t.identity in people or t.identity not in known)]
+    mine = hashlib.sha256(json.dumps([fingerprint, name, size]).encode()).hexdigest()[:16]
+    refused = [(t, fault_of(t)) for t in faulty]
+    folder.mkdir(parents=True, exist_ok=True)
+    _settle_journal(folder, mine, sides)
+    writer, job = CorpusWriter(folder, mine), _Job(str(folder), mine, size, uuid.uuid4().hex)
+    asked = [t for t in usable if t.clip_id in sides]
+    left = [t for t in asked if t.clip_id not in writer]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processes = min(workers or cores, len(left))
+    remote = "DASK_SCHEDULER_ADDRESS" in os.environ and workers != 1 and left
+    done = _through_dask(left, sides, job, processes) if remote or processes > 1 else _here(left, sides, job)
+    bar = {"desc": f"prepare {name}", "unit": "clip", "mininterval": 5, "disable": not progress}
+    try:
+        for take, reason in tqdm(done, total=len(asked), initial=len(asked) - len(left), **bar):
+            refused += [(take, reason)] if reason else []
+    finally:
+        done.close()
+        _save_quarantine(folder, root, refused)
+    if len(refused) == len(asked) + len(faulty):
+        raise EmolibError(f"none of {len(refused)} {name} recordings could be used, e.g. {refused[0][1]}")
     return writer.finish()
+
+
+def _save_quarantine(folder: Path, root: Path, refused: list[tuple[Take, str]]) -> None:
+    rows = [
+        {"clip_id": t.clip_id, "file": os.path.relpath(t.video or t.audio, root), "reason": reason}
+        for t, reason in refused
+    ]
+    table = pd.DataFrame(rows, columns=["clip_id", "file", "reason"]).sort_values(["clip_id", "file"])
+    write_atomic(folder / QUARANTINE, table.to_csv(index=False))
+
+
+def summary(folder: str | Path) -> list[tuple[int, str]]:
+    """(how many, an example) of each kind of reason in a prepared folder's quarantine, the most frequent first."""
+    table = pd.read_csv(Path(folder) / QUARANTINE, keep_default_na=False)
+    kinds: dict[str, list[str]] = {}
+    for clip_id, file, reason in table[["clip_id", "file", "reason"]].itertuples(index=False):
+        kind = re.sub(r"\d+", "N", reason.replace(Path(file).stem, "").replace(clip_id, ""))
+        kinds.setdefault(kind, []).append(reason)
+    return sorted(((len(reasons), reasons[0]) for reasons in kinds.values()), key=lambda kind: -kind[0])

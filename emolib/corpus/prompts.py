@@ -1,9 +1,9 @@
 """Text prompts that say a clip's emotion, as Sec. 3.2 feeds to the text tower.
 
 A prompt is a template of ``data.templates`` (with a slot ``{}``) filled with an adjective of the class and, sometimes, a
-word for its strength. Many wordings per class, because a text tower that sees one template learns the template: at test
-time the embeddings of :func:`prompts` are averaged. The words of the compound and new emotions (hatred, awe ...) are
-kept out, so that those stay unseen.
+word for its strength; or it names the emotion by a noun ("a look of deep sorrow"). Many wordings per class, because a text tower
+that sees one learns that one: at test time the embeddings of :func:`prompts` are averaged. The words of the compound and new
+emotions (hatred, awe, "sadly surprised" ...) are kept out, so that those stay unseen.
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,33 @@ import numpy as np
 from emolib.errors import EmolibError
 from emolib.params import EMOTIONS, Data
 
+# Every class has as many: the means over the wordings of a class weigh alike, and arrays of them are rectangular.
 WORDS = {
-    "neutral": ("neutral", "calm", "expressionless", "relaxed", "emotionless"),
-    "angry": ("angry", "furious", "mad", "enraged", "irritated"),
-    "contempt": ("contemptuous", "scornful", "disdainful", "smug", "sneering"),
-    "disgusted": ("disgusted", "repulsed", "revolted", "sickened", "nauseated"),
-    "fear": ("fearful", "afraid", "scared", "frightened", "terrified"),
-    "happy": ("happy", "joyful", "cheerful", "delighted", "smiling"),
-    "sad": ("sad", "unhappy", "sorrowful", "gloomy", "depressed"),
-    "surprised": ("surprised", "astonished", "amazed", "startled", "stunned"),
+    "neutral": ("neutral", "calm", "expressionless", "relaxed", "emotionless", "blank", "impassive", "composed"),
+    "angry": ("angry", "furious", "mad", "enraged", "irritated", "annoyed", "outraged", "irate"),
+    "contempt": (
+        "contemptuous", "scornful", "disdainful", "smug", "sneering", "condescending", "derisive", "dismissive",
+    ),
+    "disgusted": ("disgusted", "repulsed", "revolted", "sickened", "nauseated", "repelled", "queasy", "grossed out"),
+    "fear": ("fearful", "afraid", "scared", "frightened", "terrified", "panicked", "anxious", "alarmed"),
+    "happy": ("happy", "joyful", "cheerful", "delighted", "smiling", "glad", "merry", "pleased"),
+    "sad": ("sad", "unhappy", "sorrowful", "gloomy", "depressed", "miserable", "mournful", "downcast"),
+    "surprised": (
+        "surprised", "astonished", "amazed", "startled", "stunned", "astounded", "dumbfounded", "flabbergasted",
+    ),
+}  # fmt: skip
+NOUNS = {
+    "neutral": ("calm", "composure"), "angry": ("anger", "rage"), "contempt": ("contempt", "scorn"),
+    "disgusted": ("disgust", "revulsion"), "fear": ("fear", "fright"), "happy": ("happiness", "joy"),
+    "sad": ("sadness", "sorrow"), "surprised": ("surprise", "astonishment"),
+}  # fmt: skip
+STRENGTH = {
+    1: ("slightly", "a little", "mildly", "somewhat", "faintly"),
+    2: ("", "quite", "clearly", "noticeably", "moderately"),
+    3: ("very", "extremely", "intensely", "utterly", "deeply"),
 }
-STRENGTH = {1: ("slightly", "a little", "mildly"), 2: ("", "quite", "clearly"), 3: ("very", "extremely", "intensely")}
+AMOUNT = {1: ("slight", "mild", "faint"), 2: ("", "clear", "moderate"), 3: ("great", "extreme", "deep")}
+NOUN_TEMPLATES = ("a look of {}", "a face that shows {}", "a person who feels {}", "{} is written on the face")
 TEMPLATES = Data().templates
 
 
@@ -48,15 +64,19 @@ def fill(template: str, words: str) -> str:
 def sample_prompt(
     rng: np.random.Generator, emotion: str, intensity: int | None = None, templates: Sequence[str] = TEMPLATES
 ) -> str:
-    """One random wording of ``emotion``; with an ``intensity`` (1..3), two times in three with a word for it.
+    """One random wording of ``emotion``, one in four with a noun; with an ``intensity`` (1..3), two times in three with a word for it.
 
-    Raises :class:`EmolibError` for an unknown emotion or a template without its one slot.
+    Raises :class:`EmolibError` for an unknown emotion or intensity, or a template without its one slot.
     """
     _check(emotion, templates)
-    word = str(rng.choice(WORDS[emotion]))
+    if intensity is not None and intensity not in STRENGTH:
+        raise EmolibError(f"intensity is {intensity!r}; expected one of {', '.join(map(str, STRENGTH))}")
+    noun = rng.random() < 1 / 4
+    words, strengths, frames = (NOUNS, AMOUNT, NOUN_TEMPLATES) if noun else (WORDS, STRENGTH, templates)
+    word = str(rng.choice(words[emotion]))
     if intensity is not None and emotion != "neutral" and rng.random() < 2 / 3:
-        word = f"{rng.choice(STRENGTH[intensity])} {word}".strip()
-    return fill(str(rng.choice(list(templates))), word)
+        word = f"{rng.choice(strengths[intensity])} {word}".strip()
+    return fill(str(rng.choice(list(frames))), word)
 
 
 def prompts(emotion: str, templates: Sequence[str] = TEMPLATES) -> list[str]:

@@ -12,6 +12,7 @@ vocal expression and music performance", Psychol. Bull. 129(5), 2003, Table 7. T
 import _ctypes
 import ctypes
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import espeakng_loader
@@ -19,6 +20,7 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from emolib.corpus.phrases import SENTENCES
+from emolib.corpus.room import Room, recorded
 from emolib.errors import EmolibError
 from emolib.media.audio import SAMPLE_RATE, resample
 from emolib.params import EMOTIONS
@@ -33,7 +35,7 @@ __all__ = [
     "prosody",
     "say",
     "speak",
-    "speak_for",
+    "utter",
 ]
 
 ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029")  # "en" is espeak's name of en-gb
@@ -152,18 +154,23 @@ def _synthesise(text: str, voice: str, parameters: dict[int, int]):
 
 
 def speak(
-    text: str, voice: str = "en-us", *, rate: float = 165, pitch: float = 50, range: float = 50, volume: float = 80,
-    gap: float = 0,
+    text: str, voice: str = "en-us", *, rate: float = 165, pitch: float = 50, range: float = 50, gap: float = 0,
+    tract: float = 1.0, tune: str = "",
 ) -> Speech:  # fmt: skip
     """Speaks ``text`` with espeak-ng. Deterministic.
 
-    voice: name and variant, e.g. one of :data:`VOICES`. rate: words a minute, 80 to 450. pitch, range (of the pitch), volume: 0 to 100.
-    gap: extra silence between words, s. Raises :class:`EmolibError` for an unknown voice or a text with nothing to say.
+    voice: name and variant, e.g. one of :data:`VOICES`. rate: words a minute, 80 to 450. pitch, range (of the pitch): 0 to 100.
+    gap, tract, tune: as in :class:`Prosody`. Raises :class:`EmolibError` for an unknown voice or a text with nothing to say.
     """
-    limits = {_RATE: (rate, 80, 450), _PITCH: (pitch, 0, 100), _RANGE: (range, 0, 100), _VOLUME: (volume, 0, 100)}
+    # Sound played faster by ``tract`` has its resonances that much higher; the words are said that much slower before.
+    limits = {_RATE: (rate / tract, 80, 450), _PITCH: (pitch, 0, 100), _RANGE: (range, 0, 100)}
     parameters = {key: round(min(max(value, low), high)) for key, (value, low, high) in limits.items()}
-    parameters[_WORDGAP] = round(100 * gap)
-    samples, espeak_rate, marks = _synthesise(text, voice, parameters)
+    parameters |= {_VOLUME: 80, _WORDGAP: round(100 * max(gap, 0.0))}
+    said = text.rstrip(" .?!") + tune if tune else text
+    samples, espeak_rate, marks = _synthesise(said, voice, parameters)
+    espeak_rate = 50 * round(
+        espeak_rate * tract / 50
+    )  # a factor in common with 16000 keeps the resampling filter short
     names = [name.lstrip("',%=") or "_" for name, _ in marks]
     voiced = [i for i, name in enumerate(names) if PHONEME_CLASS.get(name) != "sil"]
     if not voiced:
@@ -183,7 +190,8 @@ class Prosody:
 
     rate: words a minute. pitch, range: espeak's 0 to 100. energy: dB relative to a calm voice. gap: silence between words, s.
     jitter: random, tremor: 6 Hz variation of pitch and loudness, 0 to 1. tilt: dB that 4 kHz gains over 500 Hz (a tense voice
-    is bright). breath: noise in the voice, 0 to 1.
+    is bright). breath: noise in the voice, 0 to 1. tract: factor of the resonances (a smile shortens the vocal tract, above 1; a small
+    head too). tune: melody of the sentence, "." falls, "?" rises, "!" stresses; "" as the text has it.
     """
 
     rate: float = 165.0
@@ -195,29 +203,33 @@ class Prosody:
     tremor: float = 0.0
     tilt: float = 0.0
     breath: float = 0.0
+    tract: float = 1.0
+    tune: str = ""
 
 
 # What a full emotion (level 3) adds to the calm voice. rate is a factor.
 _EMOTIONAL = {
     "neutral": {},
-    "angry": {"rate": 1.15, "pitch": 10, "range": 22, "energy": 7.0, "jitter": 0.35, "tilt": 7.0},
-    "contempt": {"rate": 0.86, "pitch": -12, "range": -8, "energy": -1.5, "gap": 0.02, "tilt": -1.0},
-    "disgusted": {"rate": 0.84, "pitch": -8, "range": 8, "energy": 1.0, "jitter": 0.3, "gap": 0.02, "tilt": 1.5},
-    "fear": {"rate": 1.22, "pitch": 28, "range": -12, "energy": 0.5, "jitter": 0.3, "tremor": 0.8, "tilt": 3.0, "breath": 0.5},
-    "happy": {"rate": 1.10, "pitch": 20, "range": 34, "energy": 4.0, "tilt": 3.5},
-    "sad": {"rate": 0.76, "pitch": -14, "range": -30, "energy": -7.0, "tremor": 0.3, "gap": 0.04, "tilt": -7.0, "breath": 0.6},
-    "surprised": {"rate": 1.04, "pitch": 32, "range": 45, "energy": 3.0, "tilt": 2.0, "breath": 0.2},
+    "angry": {"rate": 1.15, "pitch": 10, "range": 22, "energy": 7.0, "jitter": 0.5, "tilt": 9.0, "tune": "!"},
+    "contempt": {"rate": 0.82, "pitch": -14, "range": -10, "energy": -1.5, "gap": 0.03, "tilt": -2.0, "tract": -0.03},
+    "disgusted": {"rate": 0.80, "pitch": -8, "range": 10, "energy": 1.0, "jitter": 0.8, "gap": 0.04, "tilt": 2.0, "tract": -0.05},
+    "fear": {"rate": 1.25, "pitch": 28, "range": -14, "energy": 0.5, "jitter": 0.3, "tremor": 1.0, "tilt": 2.0, "breath": 0.7},
+    "happy": {"rate": 1.10, "pitch": 20, "range": 34, "energy": 4.0, "tilt": 4.0, "tract": 0.07},
+    "sad": {"rate": 0.76, "pitch": -14, "range": -30, "energy": -7.0, "tremor": 0.3, "gap": 0.08, "tilt": -9.0, "breath": 0.7},
+    "surprised": {"rate": 1.04, "pitch": 34, "range": 48, "energy": 3.0, "tilt": 1.0, "breath": 0.4, "tune": "?"},
 }  # fmt: skip
 _LEVELS = ((0, 1, 2, 3), (0.0, 0.4, 0.7, 1.0))
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """One person's voice. calm: how they speak without emotion. gain: how much each emotion changes each feature (1 = average)."""
+    """One person's voice, in the room of their session. calm: how they speak without emotion. gain: how much each emotion changes each
+    feature (1 = average)."""
 
     voice: str
     calm: Prosody
     gain: dict[str, dict[str, float]]
+    room: Room
 
     @classmethod
     def sample(cls, rng: np.random.Generator, sex: str = "male") -> "Speaker":
@@ -231,9 +243,11 @@ class Speaker:
             jitter=float(rng.uniform(0.0, 0.12)),
             tilt=float(rng.normal(0, 1.0)),
             breath=float(rng.uniform(0.0, 0.2)),
+            gap=float(rng.uniform(0.0, 0.015)),
+            tract=float(rng.uniform(0.95, 1.05)),
         )
         gain = {e: {k: float(np.clip(rng.normal(1, 0.3), 0.2, 1.8)) for k in sorted(_EMOTIONAL[e])} for e in EMOTIONS}
-        return cls(voice, calm, gain)
+        return cls(voice, calm, gain, Room.sample(rng))
 
 
 def prosody(
@@ -254,7 +268,10 @@ def prosody(
         amount = level * (speaker.gain[emotion][name] if speaker else 1.0)
         amount *= 1.0 if rng is None else float(np.clip(rng.normal(1, 0.2), 0.3, 1.7))
         base = getattr(calm, name)
-        values[name] = base * (1 + amount * (change - 1)) if name == "rate" else base + amount * change
+        if name == "tune":  # a melody has no half
+            values[name] = change if (0.5 if rng is None else rng.random()) < amount else base
+        else:
+            values[name] = base * (1 + amount * (change - 1)) if name == "rate" else base + amount * change
     said = replace(calm, **values)
     if rng is not None:
         said = replace(said, rate=said.rate * rng.uniform(0.95, 1.05), pitch=said.pitch + rng.normal(0, 2))
@@ -278,7 +295,7 @@ def _expressive(audio: np.ndarray, how: Prosody, rng: np.random.Generator) -> np
     hiss = sosfilt(butter(2, (1500, 6000), "band", fs=SAMPLE_RATE, output="sos"), rng.normal(size=n))
     out = out + 0.12 * max(how.breath, 0.0) * hiss * loudness
     phase = rng.uniform(0, 2 * np.pi)
-    delay = 0.12e-3 * how.jitter * _smooth_noise(n, 60, rng)  # s; a moving delay is a moving pitch
+    delay = 0.16e-3 * how.jitter * _smooth_noise(n, 60, rng)  # s; a moving delay is a moving pitch
     delay += 0.3e-3 * how.tremor * np.sin(2 * np.pi * 6 * seconds + phase)
     out = np.interp(seconds + delay, seconds, out)
     out *= 1 + 0.35 * how.tremor * np.sin(2 * np.pi * 6 * seconds + phase)
@@ -288,34 +305,38 @@ def _expressive(audio: np.ndarray, how: Prosody, rng: np.random.Generator) -> np
     return np.tanh(out).astype(np.float32)  # full scale is never passed, loud voices saturate as in a microphone
 
 
+def _spoken(text: str, voice: str, how: Prosody) -> Speech:
+    return speak(
+        text, voice, rate=how.rate, pitch=how.pitch, range=how.range, gap=how.gap, tract=how.tract, tune=how.tune
+    )
+
+
 def say(text: str, voice: str, how: Prosody, rng: np.random.Generator) -> Speech:
     """``text`` in ``voice`` with prosody ``how``; ``rng`` draws the small irregularities of a living voice."""
-    spoken = speak(text, voice, rate=how.rate, pitch=how.pitch, range=how.range, gap=max(how.gap, 0.0))
+    spoken = _spoken(text, voice, how)
     return replace(spoken, audio=_expressive(spoken.audio, how, rng))
 
 
-def speak_for(
-    seconds: float, voice: str, how: Prosody, rng: np.random.Generator, *, lead: float = 0.06, tries: int = 6
+def utter(
+    seconds: float, speaker: Speaker, how: Prosody, rng: np.random.Generator, sentences: Sequence[str] = SENTENCES
 ) -> Speech:
-    """A sentence of :data:`SENTENCES` that fits ``seconds`` best, said so: exactly ``seconds`` long, silence at both ends.
+    """One of ``sentences`` that fills ``seconds``, said by ``speaker`` and :func:`recorded` in their room; exactly ``seconds`` long.
 
-    Of ``tries`` drawn sentences of about the right length the longest that fits is taken, so mouths move most of the time. Where none fits
-    (under about 0.8 s), the one nearest is cut at the end of a phoneme.
+    Of three drawn ones of about the right length the one that fits best is said, with silence around it; a sentence that is too long
+    fades out at the end. Raises :class:`EmolibError` for no sentences.
     """
-    letters = 14.0 * how.rate / 165 * (seconds - lead)  # English: about 14 letters a second at this rate
-    near = sorted(range(len(SENTENCES)), key=lambda i: (abs(len(SENTENCES[i]) - letters), i))[: 8 * tries]
-    drawn = [SENTENCES[i] for i in rng.permutation(near)[:tries]]
-    spoken = [speak(t, voice, rate=how.rate, pitch=how.pitch, range=how.range, gap=max(how.gap, 0.0)) for t in drawn]
-    room = seconds - lead
-    fitting = [s for s in spoken if s.seconds <= room]
-    best = max(fitting, key=lambda s: s.seconds) if fitting else min(spoken, key=lambda s: s.seconds)
-    kept = [p for p in best.phonemes if p[2] <= room]
-    audio = _expressive(best.audio, how, rng)[: round(kept[-1][2] * SAMPLE_RATE)]
-    offset = lead + rng.uniform(0, 0.5) * max(0.0, room - len(audio) / SAMPLE_RATE)
-    track = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
-    first = round(offset * SAMPLE_RATE)
-    track[first : first + len(audio)] = audio[: len(track) - first]
-    track += rng.normal(size=len(track)).astype(np.float32) * 2e-4  # a room is never digitally silent
-    moved = [(name, start + offset, stop + offset) for name, start, stop in kept]
-    phonemes = [("_", 0.0, moved[0][1]), *moved, ("_", moved[-1][2], seconds)]
-    return Speech(track, [p for p in phonemes if p[2] > p[1]], best.text)
+    if not sentences:
+        raise EmolibError("there are no sentences to say; give at least one")
+    letters = 14.0 * how.rate / 165 * seconds  # English: about 14 letters a second at this rate
+    near = sorted(range(len(sentences)), key=lambda i: (abs(len(sentences[i]) - letters), i))[:24]
+    drawn = [_spoken(sentences[i], speaker.voice, how) for i in rng.permutation(near)[:3]]
+    best = min(drawn, key=lambda s: abs(s.seconds + 0.05 - seconds))
+    audio = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+    first = max(0, int(rng.uniform(0.2, 0.8) * (len(audio) - len(best.audio))))
+    kept = _expressive(best.audio, how, rng)[: len(audio) - first]
+    fade = min(160, len(kept))
+    kept[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)  # no click
+    audio[first : first + len(kept)] = kept
+    offset = first / SAMPLE_RATE
+    moved = [(name, start + offset, min(stop + offset, seconds)) for name, start, stop in best.phonemes]
+    return Speech(recorded(audio, speaker.room, rng), [p for p in moved if p[2] > p[1]], best.text)

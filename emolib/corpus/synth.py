@@ -23,9 +23,10 @@ from tqdm import tqdm
 
 from emolib.corpus import speech
 from emolib.corpus.clips import Corpus, CorpusWriter
-from emolib.corpus.expressions import INDEX, Style, performance
+from emolib.corpus.expressions import INDEX, UNSEEN, Style, performance
 from emolib.corpus.people import Person
 from emolib.corpus.photo import SUPERSAMPLE, Scene, photograph
+from emolib.corpus.randomise import crop_jitter, degrade, randomised, randomised_scene
 from emolib.errors import EmolibError
 from emolib.face.heads import HeadSampler
 from emolib.face.landmarks import Alignment
@@ -40,6 +41,7 @@ VOICED = {
     "happily surprised": "surprised", "sadly surprised": "sad", "fearfully angry": "angry",
     "angrily disgusted": "disgusted", "hatred": "angry", "awe": "surprised",
 }  # fmt: skip
+STRANGE = 0.6  # share of the train people that data.randomise changes
 TEST_EVERY = 4  # one sentence and one voice in four is for test people only
 
 
@@ -68,27 +70,35 @@ def _rng(seed: int, *words) -> np.random.Generator:
 
 
 def plan(data: Data, seed: int) -> list[ClipSpec]:
-    """The clips of a corpus, people in order; fewer than 22 a person are spread over the emotions and levels."""
+    """The clips of a corpus, people in order. Test people also show ``data.unseen_emotions`` that no other split has (split 'unseen')."""
     specs = []
     for person in range(data.train_identities + data.test_identities):
         split = "train" if person < data.train_identities else "test"
-        if data.clips_per_identity == len(PAIRS):
-            pairs = list(PAIRS)
-        else:  # every emotion in turn, the level drawn, no pair twice
-            rng, pairs = _rng(seed, "plan", person), []
-            left = {e: [i for i in rng.permutation(INTENSITIES).tolist() if (e, i) in PAIRS] for e in EMOTIONS}
-            while len(pairs) < data.clips_per_identity:
-                turn = [e for e in EMOTIONS if left[e]][: data.clips_per_identity - len(pairs)]
-                pairs += [(e, left[e].pop()) for e in turn]
-        specs += [ClipSpec(split, person, e, i, take) for e, i in sorted(pairs) for take in range(data.takes)]
+        rng = _rng(seed, "plan", person)
+        pairs = sorted(_pairs(data.clips_per_identity, rng))
+        specs += [ClipSpec(split, person, e, i, take) for e, i in pairs for take in range(data.takes)]
+        if split == "test":
+            levels = rng.choice(INTENSITIES, len(UNSEEN)).tolist()
+            specs += [ClipSpec("unseen", person, e, i, 0) for e, i in zip(UNSEEN, levels)][: data.unseen_emotions]
     return specs
+
+
+def _pairs(n: int, rng: np.random.Generator) -> list[tuple[str, int]]:
+    """``n`` of PAIRS: every emotion in turn, in an order of this person's own, the level drawn, no pair twice."""
+    left = {e: [i for i in rng.permutation(INTENSITIES).tolist() if (e, i) in PAIRS] for e in rng.permutation(EMOTIONS)}
+    pairs = []
+    while len(pairs) < n:
+        turn = [str(e) for e in left if left[e]][: n - len(pairs)]
+        pairs += [(e, left[e].pop()) for e in turn]
+    return pairs
 
 
 class Studio:
     """Makes clips, one after another; keeps the last person, so specs should come person by person."""
 
-    def __init__(self, seed: int, size: int, seconds: float):
+    def __init__(self, seed: int, size: int, seconds: float, randomise: bool = False):
         self.seed, self.size, self.seconds, self.frames = seed, size, seconds, round(seconds * FPS)
+        self.randomise = randomise  # of train people, see :mod:`emolib.corpus.randomise`
         self.sampler, self.model = HeadSampler(seed), FaceModel.load(default_path())
         self._cast = (-1, None)
 
@@ -99,7 +109,7 @@ class Studio:
             head = self.sampler.sample(rng)
             body, style = Person.create(head, rng), Style.sample(rng)
             speaker = speech.Speaker.sample(rng, "female" if head.sex > 0.5 else "male")
-            while _for_test(speaker.voice) != (split == "test"):
+            while _for_test(speaker.voice) != (split != "train"):
                 speaker = speech.Speaker.sample(rng, "female" if head.sex > 0.5 else "male")
             self._cast = (person, (body, style, speaker, _project_head(self.model, head)))
         return self._cast[1]
@@ -109,13 +119,21 @@ class Studio:
         person, style, speaker, (alpha, to_beta) = self.cast(spec.person, spec.split)
         rng = _rng(self.seed, "clip", spec.clip_id)
         how = speech.prosody(VOICED.get(spec.emotion, spec.emotion), spec.intensity, speaker, rng)
-        spoken = _speak(self.seconds, speaker.voice, how, rng, test=spec.split == "test")
+        spoken = speech.utter(self.seconds, speaker, how, rng, SENTENCES[spec.split != "train"])
         n, fps = self.frames, float(FPS)
         arkit, pose = performance(spec.emotion, spec.intensity, spoken.visemes, n, fps, style, rng)
-        pose, landmarks = self.framed(person, arkit, pose, rng)
+        # A person looks the same in all clips: a generator must be able to take its colours from another one. Some stay as they are.
+        looks = _rng(self.seed, "looks", spec.person)
+        strange = self.randomise and spec.split == "train" and looks.random() < STRANGE
+        crop = _rng(self.seed, "crop", spec.clip_id) if strange else None
+        pose, landmarks = self.framed(person, arkit, pose, rng, crop)
         # One person is filmed in one session, as in MEAD: light and background tell who speaks, never with what emotion.
         scene = Scene.sample(_rng(self.seed, "scene", spec.person), self.size * SUPERSAMPLE)
+        if strange:
+            person, scene = randomised(person, looks), randomised_scene(scene, looks)
         frames = photograph(person, scene, arkit, pose, self.size, rng)
+        if strange:
+            frames = degrade(frames, landmarks, looks)
         coefficients = np.zeros((n, 257), np.float32)
         coefficients[:, :80], coefficients[:, 80:144], coefficients[:, 251:] = alpha, arkit @ to_beta, pose
         truth = {
@@ -128,8 +146,8 @@ class Studio:
         }  # fmt: skip
         return record, frames, spoken.audio, truth
 
-    def framed(self, person: Person, arkit, pose, rng):
-        """Moves the camera so that the clip is an aligned crop (one alignment a clip, up to 1 % of jitter).
+    def framed(self, person: Person, arkit, pose, rng, crop: np.random.Generator | None = None):
+        """Moves the camera so that the clip is an aligned crop (one alignment a clip, up to 1 % of jitter; more drawn from ``crop``).
 
         -> pose (T, 6), landmarks (T, 68, 2) in pixels of that crop.
         """
@@ -150,6 +168,8 @@ class Studio:
             shift = matrix[:, :2] @ middle + matrix[:, 2] - middle
             pose[:, 3:5] += shift * [1, -1] * (depth / scale) / (FOCAL * self.size)
         pose[:, 3:] += rng.normal(0, [0.008, 0.008, 0.08]).astype(np.float32)
+        if crop is not None:
+            pose = crop_jitter(pose, crop)
         landmarks = project(points, torch.from_numpy(pose), self.size)[..., :2].numpy()
         return pose.astype(np.float32), landmarks.astype(np.float32)
 
@@ -169,26 +189,6 @@ def _for_test(text: str) -> bool:
 SENTENCES = {test: tuple(s for s in speech.SENTENCES if _for_test(s) == test) for test in (False, True)}
 
 
-def _speak(seconds: float, voice: str, how, rng: np.random.Generator, test: bool) -> speech.Speech:
-    """A sentence of this split that fills ``seconds``: the longest of a few drawn ones of about the right length."""
-    sentences = SENTENCES[test]
-    letters = 14.0 * how.rate / 165 * seconds
-    near = sorted(range(len(sentences)), key=lambda i: (abs(len(sentences[i]) - letters), i))[:16]
-    drawn = [sentences[i] for i in rng.permutation(near)[:3]]
-    spoken = [speech.say(text, voice, how, np.random.default_rng(int(rng.integers(2**31)))) for text in drawn]
-    best = min(spoken, key=lambda s: abs(s.seconds + 0.05 - seconds))
-    audio = np.zeros(round(seconds * speech.SAMPLE_RATE), np.float32)
-    first = max(0, int(rng.uniform(0.2, 0.8) * (len(audio) - len(best.audio))))
-    kept = best.audio[: len(audio) - first].copy()
-    fade = min(160, len(kept))
-    kept[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)  # a sentence that is too long ends without a click
-    audio[first : first + len(kept)] = kept
-    audio += rng.normal(0, 2e-4, len(audio)).astype(np.float32)  # a room is never digitally silent
-    offset = first / speech.SAMPLE_RATE
-    moved = [(name, start + offset, min(stop + offset, seconds)) for name, start, stop in best.phonemes]
-    return speech.Speech(audio, [p for p in moved if p[2] > p[1]], best.text)
-
-
 def _project_head(model: FaceModel, head) -> tuple[np.ndarray, np.ndarray]:
     """Least squares of a head in the face model, over the face: alpha (80,), and arkit -> beta (52, 64)."""
     face = model.regions["face"].numpy()
@@ -203,15 +203,15 @@ def _project_head(model: FaceModel, head) -> tuple[np.ndarray, np.ndarray]:
     return alpha.astype(np.float32), to_beta.astype(np.float32)
 
 
-def _shoot(folder: str, fingerprint: str, seed: int, size: int, seconds: float, specs: list[ClipSpec]) -> int:
-    """One worker's share: all clips of one person. -> frames made."""
+def _shoot(folder: str, fingerprint: str, studio: tuple, specs: list[ClipSpec]) -> int:
+    """One worker's share: all clips of one person. ``studio``: the arguments of :class:`Studio`. -> frames made."""
     import numba
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     torch.set_num_threads(1)
     numba.set_num_threads(1)
     threadpool_limits(1)  # BLAS
-    studio, writer = _studio(seed, size, seconds), CorpusWriter(folder, fingerprint)
+    studio, writer = _studio(*studio), CorpusWriter(folder, fingerprint)
     for spec in specs:
         writer.add(*studio.clip(spec))
     return studio.frames * len(specs)
@@ -242,7 +242,8 @@ def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, p
     """
     if base.size % 2:
         raise EmolibError(f"base.size is {base.size}; expected an even number, which H.264 needs")
-    fingerprint = f"synth {_code()} seed={base.seed} size={base.size} seconds={data.seconds}"
+    studio = (base.seed, base.size, data.seconds, data.randomise)
+    fingerprint = " ".join(["synth", _code(), *map(str, studio)])
     writer = CorpusWriter(folder, fingerprint)
     missing = [spec for spec in plan(data, base.seed) if spec.clip_id not in writer]
     people = sorted({spec.person for spec in missing})
@@ -253,7 +254,7 @@ def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, p
         half = (len(specs) + 1) // 2 if len(people) < 2 * workers else len(specs)  # few people: share each
         jobs += [specs[i : i + half] for i in range(0, len(specs), half)]
     context = multiprocessing.get_context("spawn")
-    arguments = (str(folder), fingerprint, base.seed, base.size, data.seconds)
+    arguments = (str(folder), fingerprint, studio)
     with tqdm(total=len(missing), desc="clips", disable=not progress) as bar:
         if workers < 2 or len(missing) < 4:
             for specs in jobs:

@@ -10,25 +10,17 @@ A. points (:mod:`emolib.face.gauss_newton`): alpha, beta_t and p_t from where th
 B. colour: light gamma and albedo delta in turn, both linear least squares, on the visible skin of a few frames.
 C. photometric (single images): L-BFGS through the differentiable renderer on all coefficients, landmarks kept.
 
-Where an identity has a neutral clip, its alpha is the prior mean of the others (:func:`fit_corpus`).
+Where an identity has a neutral clip, its alpha is the prior mean of the others (:mod:`emolib.face.batch`).
 """
 
-import csv
 import functools
-import hashlib
 import io
-import multiprocessing
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from emolib.corpus.clips import Clip, Corpus
-from emolib.errors import EmolibError
 from emolib.face.appearance import fit_colour, refine_photometric
 from emolib.face.dense import WEIGHTS, DenseNet
 from emolib.face.gauss_newton import N_EXP, N_ID, Evidence, fit_points, from_dense, from_landmarks, model_points
@@ -177,6 +169,25 @@ def fit_image(
     return _finish(model, coefficients, landmarks, image.shape[0])
 
 
+def lip_offset(model: FaceModel, size: int) -> np.ndarray:
+    """From where the detector sees inner lips on a photograph of side ``size`` to where it would on a rendering: (68, 2) px, 0 elsewhere.
+
+    On bare renderings, where :func:`detector_offset` is measured, closed lips show no line and the detector sees them 7 % of the eye
+    distance apart; on photographs it sees them closed.
+    """
+    moved = np.zeros((68, 2))
+    moved[60:] = detector_offset(model)[60:, :2] * [1, -1] * FOCAL * size / CAMERA
+    return moved
+
+
+def fit_photograph(model: FaceModel, crop: np.ndarray, landmarks: np.ndarray, **settings) -> Fit:
+    """:func:`fit_image` of a photograph, uint8 (S, S, 3), with its landmarks (68, 2) in pixels: inner lips are taken as
+    seen (:func:`lip_offset`), or a smile would be fitted half closed and its teeth carried along with every frame."""
+    moved = lip_offset(model, crop.shape[0])
+    fit = fit_image(model, crop, landmarks + moved, **settings)
+    return Fit(fit.coefficients, fit.landmarks - moved, fit.nme)
+
+
 def fit_clip(
     model: FaceModel,
     frames: np.ndarray,
@@ -199,99 +210,3 @@ def fit_clip(
         delta=coloured.delta[:1].repeat(count, 1), gamma=coloured.gamma[:1].repeat(count, 1)
     )
     return _finish(model, coefficients, landmarks, frames.shape[1])
-
-
-_worker: dict = {}  # the face model of a worker process
-
-
-def _start_worker() -> None:
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    _worker["limits"] = threadpool_limits(1)
-    _worker["model"] = FaceModel.load()
-
-
-def _fit_one(clip: Clip, out: Path, known: Path | None, iterations: int, recipe: str) -> tuple[str, str]:
-    """Fits one clip into ``out``; returns its id and, if it cannot be fitted, the reason."""
-    begin = time.perf_counter()
-    try:
-        prior = Coefficients.load(known)[:1] if known and known.is_file() else None
-        fit = fit_clip(_worker["model"], clip.frames(), iterations=iterations, known=prior)
-    except EmolibError as error:
-        return clip.clip_id, str(error)
-    fit.save(out, recipe=recipe, seconds=time.perf_counter() - begin)
-    return clip.clip_id, ""
-
-
-def _hash(*parts: bytes | str) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-    return digest.hexdigest()[:16]
-
-
-def _recipes(model: FaceModel, corpus: Corpus, iterations: int) -> dict[str, tuple[str, str]]:
-    """clip_id -> (recipe: a hash of all that its fit depends on, clip_id of the neutral clip behind it or "")."""
-    modules = ("landmarks", "model", "render", "appearance", "dense", "gauss_newton", "fitting")
-    code = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in modules]
-    code += [WEIGHTS.read_bytes()] if WEIGHTS.is_file() else []
-    tensors = [v.cpu().numpy().tobytes() for v in vars(model).values() if isinstance(v, torch.Tensor)]
-    tensors += [model.regions["face"].cpu().numpy().tobytes()]
-    base = _hash(*code, *tensors, str(iterations))
-    neutral: dict[str, str] = {}
-    for clip in corpus:
-        if clip.emotion == "neutral":
-            neutral.setdefault(clip.identity, clip.clip_id)
-    own = {clip.clip_id: _hash(base, (clip.root / f"{clip.clip_id}.mp4").read_bytes()) for clip in corpus}
-    recipes = {}
-    for clip in corpus:
-        known = neutral.get(clip.identity, "")
-        known = "" if known == clip.clip_id else known
-        recipes[clip.clip_id] = (_hash(own[clip.clip_id], own.get(known, "")), known)
-    return recipes
-
-
-def _is_fitted(path: Path, recipe: str) -> bool:
-    if not path.is_file():
-        return False
-    with np.load(path) as arrays:
-        return "recipe" in arrays and str(arrays["recipe"]) == recipe
-
-
-def fit_corpus(corpus: Corpus, out: str | Path, *, iterations: int = 4, workers: int = 2) -> dict[str, str]:
-    """Fits every clip of ``corpus`` into ``out/<clip_id>.npz`` (see :meth:`Fit.save`); returns {clip_id: reason} of those that fail.
-
-    First one neutral clip of each identity, then the others with it as prior. A clip is skipped if it was fitted before from the
-    same video, model, code and settings. Failures are listed in ``out/quarantine.csv``.
-    """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    recipes = _recipes(FaceModel.load(), corpus, iterations)  # loading builds the model, once, where it is missing
-    todo = [clip for clip in corpus if not _is_fitted(out / f"{clip.clip_id}.npz", recipes[clip.clip_id][0])]
-    references = {known for _, known in recipes.values() if known}
-    first = [clip for clip in todo if clip.clip_id in references]
-    rest = [clip for clip in todo if clip.clip_id not in references]
-    failed: dict[str, str] = {}
-    if todo:
-        context = multiprocessing.get_context("spawn")
-        with (
-            ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_start_worker) as pool,
-            tqdm(total=len(todo), desc="fitting", unit="clip") as bar,
-        ):
-            for clips in (first, rest):
-                jobs = []
-                for clip in clips:
-                    recipe, known = recipes[clip.clip_id]
-                    path, prior = out / f"{clip.clip_id}.npz", out / f"{known}.npz" if known else None
-                    path.unlink(missing_ok=True)
-                    jobs.append(pool.submit(_fit_one, clip, path, prior, iterations, recipe))
-                for job in as_completed(jobs):
-                    clip_id, reason = job.result()
-                    if reason:
-                        failed[clip_id] = reason
-                    bar.update()
-    table = io.StringIO()
-    csv.writer(table).writerows([("clip_id", "reason"), *sorted(failed.items())])
-    write_atomic(out / "quarantine.csv", table.getvalue())
-    return failed
