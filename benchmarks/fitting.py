@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from emolib.corpus.synth import ClipSpec, Studio
+from emolib.face.alignment import nme
 from emolib.face.appearance import SIGMA_ACTION
 from emolib.face.fitting import dense_net, fit_clip, look
 from emolib.face.gauss_newton import N_EXP, SIGMA_BETA, SIGMA_POSE, SIGMA_STEP, Evidence, fit_points
-from emolib.face.landmarks import nme, track
+from emolib.face.landmarks import track
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import project
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from emolib.face.alignment import Alignment
 from emolib.face.fitting import fit_photograph
-from emolib.face.landmarks import Alignment
 from emolib.hef import drive
 from emolib.params import EMOTIONS
 from emolib.talker import Talker, check, demo_portrait, demo_speech

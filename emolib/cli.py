@@ -189,7 +189,8 @@ def _talk(args) -> None:
 def _aligned(path: str, size: int, face: int | None):
     """(crops uint8 (T, size, size, 3), landmarks (T, 68, 2) or None to be tracked) of an image or a video."""
     from emolib.corpus.convert import aligned_frames
-    from emolib.face.landmarks import Alignment, detect, load_image
+    from emolib.face.alignment import Alignment
+    from emolib.face.landmarks import detect, load_image
     from emolib.media.video import video_info
 
     if not Path(path).is_file():

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from emolib.corpus.portraits import portrait_set
 from emolib.critics.emotion import cosine_rate, other_camera, other_frame
+from emolib.face.alignment import nme
 from emolib.face.dense import SIZE, WEIGHTS, DenseNet, dense_index, mirrored
-from emolib.face.landmarks import nme
 from emolib.face.model import FaceModel
 from emolib.training import Trainer
 

@@ -24,8 +24,9 @@ from emolib.corpus.expressions import NECK, blinks, rotation
 from emolib.corpus.speech import VOICES, Prosody, prosody, say
 from emolib.eac import Eac, Windows, code, predict
 from emolib.errors import EmolibError
+from emolib.face.alignment import Alignment
 from emolib.face.fitting import fit_photograph
-from emolib.face.landmarks import Alignment, Face, detect, load_image, to_rgb8
+from emolib.face.landmarks import Face, detect, load_image, to_rgb8
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef, drive
 from emolib.media.audio import check_audio, frame_count, load_audio, mel

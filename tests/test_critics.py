@@ -245,7 +245,8 @@ def test_csim_by_hand_and_for_all_pairs():
 def test_identity_descriptor_knows_a_real_face_again():
     from skimage.data import astronaut
 
-    from emolib.face.landmarks import Alignment, detect
+    from emolib.face.alignment import Alignment
+    from emolib.face.landmarks import detect
 
     image = astronaut()
     points = detect(image)[0].landmarks

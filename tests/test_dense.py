@@ -13,11 +13,11 @@ from emolib.corpus.synth import Studio
 from emolib.critics.emotion import other_camera, other_frame
 from emolib.dense_training import HELD_OUT, moved_points, score, train_dense
 from emolib.errors import EmolibError
+from emolib.face.alignment import nme
 from emolib.face.build import MIRROR
 from emolib.face.dense import DenseNet, dense_index, mirrored
 from emolib.face.fitting import dense_net, look
 from emolib.face.gauss_newton import SIGMA_DENSE, SIGMA_GAP, Evidence, fit_points, from_dense, from_landmarks
-from emolib.face.landmarks import nme
 from emolib.face.model import FaceModel
 from emolib.weights import save_weights
 

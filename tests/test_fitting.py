@@ -9,6 +9,7 @@ import torch
 
 from emolib.corpus.clips import CorpusWriter
 from emolib.errors import EmolibError
+from emolib.face.alignment import Alignment, nme
 from emolib.face.appearance import fit_colour, refine_photometric
 from emolib.face.batch import _recipes, fit_corpus
 from emolib.face.fitting import (
@@ -21,7 +22,7 @@ from emolib.face.fitting import (
     vertex_error,
 )
 from emolib.face.gauss_newton import SIGMA_STEP, _Points, _solve, fit_points, from_landmarks
-from emolib.face.landmarks import Alignment, detect, nme
+from emolib.face.landmarks import detect
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import render
 

@@ -10,22 +10,8 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from emolib.errors import EmolibError
-from emolib.face.landmarks import (
-    Alignment,
-    _filled,
-    detect,
-    feather,
-    five_points,
-    invert,
-    load_image,
-    nme,
-    similarity,
-    template,
-    to_rgb8,
-    track,
-    transform,
-    warp,
-)
+from emolib.face.alignment import Alignment, feather, five_points, invert, nme, similarity, template, transform, warp
+from emolib.face.landmarks import _filled, detect, load_image, to_rgb8, track
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import render
 

@@ -166,3 +166,13 @@ def test_bad_video_and_output(tmp_path):
     for path in (tmp_path, tmp_path / "text.mp4" / "out.mp4"):
         with pytest.raises(EmolibError, match="folder"):
             check_output(path)
+
+
+def test_two_equal_channels_are_as_loud_as_one(tmp_path):
+    sound = (12000 * np.sin(np.arange(16000) / 9)).astype("<i2")
+    for name, channels in (("one", 1), ("two", 2)):
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setparams((channels, 2, 48000, 0, "NONE", ""))
+            file.writeframes(np.repeat(sound, channels).tobytes())
+    one, two = (decode_audio(tmp_path / f"{name}.wav") for name in ("one", "two"))
+    np.testing.assert_allclose(two, one, atol=1e-4)

@@ -7,7 +7,8 @@ from emolib.corpus.expressions import ARKIT, INDEX, Style, activation, performan
 from emolib.corpus.synth import PAIRS, SENTENCES, ClipSpec, Studio, build_corpus, plan
 from emolib.errors import EmolibError
 from emolib.face import heads
-from emolib.face.landmarks import Alignment, detect, nme
+from emolib.face.alignment import Alignment, nme
+from emolib.face.landmarks import detect
 from emolib.face.render import rotation
 from emolib.params import EMOTIONS, Base, Data
 
@@ -84,8 +85,12 @@ def test_plan_has_every_pair_and_splits_by_identity():
 def test_a_short_plan_is_spread_over_the_emotions():
     few = plan(Data(train_identities=40, test_identities=1, clips_per_identity=9, unseen_emotions=0), 7)
     assert len(few) == 41 * 9 and {s.emotion for s in few if s.person == 0} == set(EMOTIONS)
-    twice = [e for person in range(40) for e in EMOTIONS if sum(s.person == person and s.emotion == e for s in few) == 2]
-    assert len(twice) == 40 and len(set(twice)) == 7  # the ninth clip is not always of the same emotion; neutral has one level
+    twice = [
+        e for person in range(40) for e in EMOTIONS if sum(s.person == person and s.emotion == e for s in few) == 2
+    ]
+    assert (
+        len(twice) == 40 and len(set(twice)) == 7
+    )  # the ninth clip is not always of the same emotion; neutral has one level
 
 
 def test_randomised_people_keep_their_truth_and_their_sound(studio, clip):

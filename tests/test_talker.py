@@ -15,8 +15,9 @@ from emolib.ame import Ame
 from emolib.corpus.expressions import NECK, rotation
 from emolib.eac import Eac
 from emolib.errors import EmolibError
+from emolib.face.alignment import Alignment
 from emolib.face.fitting import fit_photograph
-from emolib.face.landmarks import Alignment, detect, load_image
+from emolib.face.landmarks import detect, load_image
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef
 from emolib.media.audio import SAMPLE_RATE, decode_audio, mel, save_wav

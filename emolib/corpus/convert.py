@@ -11,7 +11,8 @@ import numpy as np
 
 from emolib.corpus.takes import Take, is_lfs_pointer
 from emolib.errors import EmolibError
-from emolib.face.landmarks import Alignment, detect, interocular
+from emolib.face.alignment import Alignment, interocular
+from emolib.face.landmarks import detect
 from emolib.media.audio import SAMPLE_RATE, load_audio
 from emolib.media.video import VideoInfo, iter_video, video_info
 

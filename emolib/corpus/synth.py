@@ -28,8 +28,8 @@ from emolib.corpus.people import Person
 from emolib.corpus.photo import SUPERSAMPLE, Scene, photograph
 from emolib.corpus.randomise import crop_jitter, degrade, randomised, randomised_scene
 from emolib.errors import EmolibError
+from emolib.face.alignment import Alignment
 from emolib.face.heads import HeadSampler
-from emolib.face.landmarks import Alignment
 from emolib.face.model import FaceModel, default_path
 from emolib.face.render import CAMERA, FOCAL, project
 from emolib.params import EMOTIONS, INTENSITIES, Base, Data

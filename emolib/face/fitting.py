@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from emolib.face.alignment import nme
 from emolib.face.appearance import fit_colour, refine_photometric
 from emolib.face.dense import WEIGHTS, DenseNet
 from emolib.face.gauss_newton import N_EXP, N_ID, Evidence, fit_points, from_dense, from_landmarks, model_points
-from emolib.face.landmarks import nme, refine, track
+from emolib.face.landmarks import refine, track
 from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import CAMERA, FOCAL, render
 from emolib.stage import write_atomic

@@ -35,16 +35,16 @@ def decode_audio(path: str | Path, rate: int = SAMPLE_RATE) -> np.ndarray:
         raise EmolibError(f"no audio file at {path}; give the path of a sound or video file")
     if path.stat().st_size == 0:
         raise EmolibError(f"the audio file {path} is empty (0 bytes); give a file that holds speech")
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    resampler = av.AudioResampler(format="fltp", rate=rate)  # its own mixing would make two equal channels 3 dB louder
     blocks = []
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise EmolibError(f"{path} holds no sound; expected an audio file or a video with sound")
             for frame in container.decode(container.streams.audio[0]):
-                blocks += [f.to_ndarray()[0] for f in resampler.resample(frame)]
+                blocks += [f.to_ndarray().mean(0) for f in resampler.resample(frame)]
             if blocks:
-                blocks += [f.to_ndarray()[0] for f in resampler.resample(None)]
+                blocks += [f.to_ndarray().mean(0) for f in resampler.resample(None)]
     except (av.error.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise EmolibError(f"{path} is not audio that can be decoded ({reason}); give a wav, mp3 or ogg file") from None
