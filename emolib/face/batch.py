@@ -54,7 +54,7 @@ def _hash(*parts: bytes | str) -> str:
 
 def _recipes(model: FaceModel, corpus: Corpus, iterations: int) -> dict[str, tuple[str, str]]:
     """clip_id -> (recipe: a hash of all that its fit depends on, clip_id of the neutral clip behind it or "")."""
-    modules = ("landmarks", "model", "render", "appearance", "dense", "gauss_newton", "fitting", "batch")
+    modules = ("landmarks", "alignment", "model", "render", "appearance", "dense", "gauss_newton", "fitting", "batch")
     code = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in modules]
     code += [WEIGHTS.read_bytes()] if WEIGHTS.is_file() else []
     tensors = [v.cpu().numpy().tobytes() for v in vars(model).values() if isinstance(v, torch.Tensor)]
