@@ -10,11 +10,12 @@ export HF_HUB_OFFLINE := 1
 export DVC_NO_ANALYTICS := 1
 export TOKENIZERS_PARALLELISM := false
 export OMP_WAIT_POLICY := PASSIVE
+# pip leaves the bytecode to the first import (compiling all that is installed takes a minute), so imports must be allowed to keep it.
+export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: install repro test release landmarks lint lab clean
 
-# bytecode is written when a module is first imported: most of what is installed never is, and compiling it all takes a minute
 install: .venv/.done
 .venv/.done: pyproject.toml
 	$(PYTHON) -m venv .venv
