@@ -19,9 +19,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 install: .venv/.done
 .venv/.done: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25" "setuptools>=77"
 	$(BIN)/python -m pip install --quiet --no-compile torch==2.13.0
-	$(BIN)/python -m pip install --quiet --no-compile -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --no-build-isolation -e ".[dev]"
 	touch $@
 
 repro: install
