@@ -8,6 +8,7 @@
 Fitted 3DMM coefficients, which every corpus can have, are kept apart from the truth: ``<coefficients>/<clip_id>.npz``.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -136,6 +137,14 @@ def _checked(record: dict) -> dict:
     return {c: record[c] for c in COLUMNS if c != "n_frames"} | {"fps": str(Fraction(record["fps"]))}
 
 
+def journal(folder: Path) -> Iterator[dict]:
+    """The whole lines of a folder's journal, {"fingerprint", "record"}; the one that a killed process did not finish is left out."""
+    path = folder / JOURNAL
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
+
+
 class CorpusWriter:
     """Writes clips; killed at any moment and started again it keeps the clips that are whole.
 
@@ -154,13 +163,8 @@ class CorpusWriter:
         self._done = self._journal()
 
     def _journal(self) -> dict[str, dict]:
-        path = self.folder / JOURNAL
         records = {}
-        for line in path.read_text().splitlines() if path.is_file() else ():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the line a killed process did not finish
+        for entry in journal(self.folder):
             clip_id = entry["record"]["clip_id"]
             if entry["fingerprint"] == self.fingerprint and (self.folder / f"{clip_id}.mp4").is_file():
                 records[clip_id] = entry["record"]

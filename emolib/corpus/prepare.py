@@ -23,7 +23,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from emolib.corpus import cremad, mead, ravdess
-from emolib.corpus.clips import JOURNAL, Corpus, CorpusWriter
+from emolib.corpus.clips import JOURNAL, Corpus, CorpusWriter, journal
 from emolib.corpus.convert import FPS, aligned_frames, convert, fault_of, reason_of, resampled_indices
 from emolib.corpus.takes import Take, check_request
 from emolib.errors import EmolibError
@@ -85,17 +85,13 @@ def _settle_journal(folder: Path, fingerprint: str, split: dict[str, str]) -> No
     The side is a word in the index, no pixel: another number of people, or more of them on disk, costs no new clips. Were it
     kept from before, one person might end on both sides.
     """
-    path, lines = folder / JOURNAL, []
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the line a killed process did not finish
+    lines = []
+    for entry in journal(folder):
         clip_id = entry["record"]["clip_id"]
         if entry["fingerprint"] == fingerprint and clip_id in split:
             entry["record"]["split"] = split[clip_id]
             lines.append(json.dumps(entry, sort_keys=True) + "\n")
-    write_atomic(path, "".join(lines))
+    write_atomic(folder / JOURNAL, "".join(lines))
 
 
 @dataclass(frozen=True)
