@@ -25,18 +25,18 @@ install: .venv/.done
 	touch $@
 
 repro: install
-	@$(BIN)/python -m emolib.pipeline $(if $(PROFILE),--profile $(PROFILE))
+	@$(BIN)/python -m emolib.pipeline.repro $(if $(PROFILE),--profile $(PROFILE))
 
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest tests
-	$(BIN)/python -m emolib.pipeline --profile smoke --copy .smoke --nbval
+	$(BIN)/python -m emolib.pipeline.repro --profile smoke --copy .smoke --nbval
 
 release: install
-	$(BIN)/python -m emolib.release
+	$(BIN)/python -m emolib.pipeline.release
 
 landmarks: install
-	$(BIN)/python -m emolib.dense_training
+	$(BIN)/python scripts/train_dense.py
 
 lint: install
 	$(BIN)/ruff check .

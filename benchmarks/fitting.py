@@ -14,14 +14,15 @@ import time
 import numpy as np
 import torch
 
-from emolib.corpus.synth import ClipSpec, Studio
 from emolib.face.alignment import nme
 from emolib.face.appearance import SIGMA_ACTION
+from emolib.face.camera import project
 from emolib.face.fitting import dense_net, fit_clip, look
 from emolib.face.gauss_newton import N_EXP, SIGMA_BETA, SIGMA_POSE, SIGMA_STEP, Evidence, fit_points
 from emolib.face.landmarks import track
+from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
-from emolib.face.render import project
+from synthface.synth import ClipSpec, Studio
 
 
 def objective(model: FaceModel, evidence: Evidence, alpha, frame) -> torch.Tensor:
@@ -70,7 +71,7 @@ def best(work, repeats: int):
 
 
 def measure(frames: int, repeats: int) -> dict:
-    model = FaceModel.load()
+    model = load_face_model()
     _, images, _, truth = Studio(7, 128, frames / 25).clip(ClipSpec("test", 99_000, "happy", 3, 0))
     dense_net(model)  # what is loaded and compiled once is not timed
     look(model, images[:2])

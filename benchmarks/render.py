@@ -15,8 +15,10 @@ import time
 
 import torch
 
+from emolib.face.camera import project
+from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
-from emolib.face.render import interpolate, project, rasterize, render
+from emolib.face.render import interpolate, rasterize, render
 
 
 def faces(batch: int, device: str) -> Coefficients:
@@ -89,7 +91,7 @@ def main() -> None:
     parser.add_argument("--slow", type=int, default=1, help="runs of the other backends on the CPU; 0 leaves them out")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = FaceModel.load().to(device)
+    model = load_face_model().to(device)
     backends = ["auto", "torch"] if device == "cpu" else ["auto"]  # auto is numba on the CPU and torch elsewhere
     backends += ["pytorch3d"] if importlib.util.find_spec("pytorch3d") else []
     repeats = {b: arguments.slow if device == "cpu" and b != "auto" else arguments.repeats for b in backends}

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from emolib.demo import portrait, speech
 from emolib.face.alignment import Alignment
 from emolib.face.fitting import fit_photograph
-from emolib.hef import drive
+from emolib.hef import make_drive
 from emolib.params import EMOTIONS
-from emolib.talker import Talker, check, demo_portrait, demo_speech
+from emolib.talker import Talker, check
 
 HERE = Path(__file__).resolve().parent
 MOMENT = 0.55  # s into the sentence
@@ -20,7 +21,7 @@ CELL = 256
 @torch.no_grad()
 def frame(talker: Talker, emotion: str, intensity: float) -> np.ndarray:
     """The portrait at MOMENT of the demo sentence, cut to its head."""
-    request = check(demo_portrait(), demo_speech(), emotion, intensity, HERE / "teaser.mp4", pose="still", blinks=False)
+    request = check(portrait(), speech(), emotion, intensity, HERE / "teaser.mp4", pose="still", blinks=False)
     face = request.faces[0]
     alignment = Alignment.from_landmarks(face.landmarks, talker.hef.size)
     crop = alignment.crop(request.image)
@@ -29,7 +30,7 @@ def frame(talker: Talker, emotion: str, intensity: float) -> np.ndarray:
     at = slice(int(MOMENT * 25), int(MOMENT * 25) + 1)
     source = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
     made = talker.hef.generate(
-        talker.hef.encode_source(source), drive(talker.model, own, wanted[at], sigma[at], talker.hef.size)
+        talker.hef.encode_source(source), make_drive(talker.model, own, wanted[at], sigma[at], talker.hef.size)
     )
     pasted = alignment.paste((made[0] * 255).round().byte().permute(1, 2, 0).numpy(), request.image)
     x, y = face.landmarks.mean(0).round().astype(int)

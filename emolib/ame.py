@@ -8,7 +8,7 @@ The learned audio encoder of AME, trained together with the converter, is in :mo
 Measured on 63 emotion words against the eight class names (nearest by cosine): the bare word is put right in 43 cases, one template
 or the average over eight in 47 to 48. Subtracting a common component (the mean of the classes, or of prompts without an
 emotion) spreads the classes (mean cosine 0.47 -> 0.2 or less) and puts 44 to 50 right, no clear gain; of the 33 words that are no
-adjective of a class in :mod:`emolib.corpus.prompts`, 25 with or without. So texts are averaged over templates, nothing is subtracted.
+adjective of a class in :mod:`emolib.prompts`, 25 with or without. So texts are averaged over templates, nothing is subtracted.
 """
 
 import importlib.util
@@ -19,22 +19,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from emolib.compat import fix_torchvision
-from emolib.corpus.prompts import TEMPLATES, free_prompts, prompts, sample_prompt
-from emolib.critics.emotion import augment, cosine_rate, see
+from emolib.critics.emotion import standardised_face
 from emolib.errors import EmolibError
-from emolib.params import EMOTIONS, INTENSITIES
-from emolib.training import Trainer
+from emolib.params import EMOTIONS
+from emolib.prompts import TEMPLATES, free_prompts, prompts
 from emolib.weights import load_into, load_weights, save_weights
 
 DEFAULT_MODEL = "minilm-face"
 PHRASE_WORDS = 2  # longer texts are sentences of their own and go in as they are
-_WORDINGS = 16  # prompts drawn for each emotion and intensity to train towards
 
 
 def _minilm_folder() -> Path:
@@ -160,7 +157,7 @@ class Ame:
         return self
 
     @torch.no_grad()
-    def _encode(self, texts: Sequence[str]) -> Tensor:
+    def encode(self, texts: Sequence[str]) -> Tensor:
         """(B, D) L2-normalised, one row a text as it stands."""
         rows = []
         for i in range(0, len(texts), 64):
@@ -181,7 +178,7 @@ class Ame:
                 raise EmolibError(f"the emotion text is {text!r}; expected words such as 'sadly surprised'")
         wanted = {text: self._wordings(text) for text in texts if text not in self._known}
         if wanted:
-            rows = self._encode([wording for wordings in wanted.values() for wording in wordings]).cpu()
+            rows = self.encode([wording for wordings in wanted.values() for wording in wordings]).cpu()
             for text, part in zip(wanted, rows.split([len(w) for w in wanted.values()])):
                 self._known[text] = F.normalize(part.mean(0), dim=0)
         return torch.stack([self._known[text] for text in texts]).to(self.device)
@@ -192,20 +189,13 @@ class Ame:
             return prompts(phrase, self.config["templates"])
         return free_prompts(phrase, self.config["templates"]) if len(phrase.split()) <= PHRASE_WORDS else [text]
 
-    def label_bank(self, seed: int = 0) -> Tensor:
-        """(8, 3, K, D): K random wordings of each emotion at each intensity, the targets of :func:`train_clip`."""
-        rng = np.random.default_rng(seed)
-        labels = [(e, i) for e in EMOTIONS for i in INTENSITIES for _ in range(_WORDINGS)]
-        rows = self._encode([sample_prompt(rng, e, i, self.config["templates"]) for e, i in labels])
-        return rows.reshape(len(EMOTIONS), len(INTENSITIES), _WORDINGS, -1)
-
     def preprocess(self, images: Tensor) -> Tensor:
         """(B,3,H,W) in [0,1] -> the tower's own size and statistics."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images have shape {tuple(images.shape)}; expected (B, 3, H, W)")
         images = images.to(self.device)
         if self.config["model"] == DEFAULT_MODEL:
-            return see(images, self._size).expand(-1, 3, -1, -1)
+            return standardised_face(images, self._size).expand(-1, 3, -1, -1)
         if images.shape[2:] != (self._size, self._size):
             images = F.interpolate(images, (self._size, self._size), mode="bilinear", antialias=True)
         return (images - self._mean.to(images)) / self._std.to(images)
@@ -218,33 +208,3 @@ class Ame:
     def similarity(self, images: Tensor, texts: Sequence[str] = EMOTIONS) -> Tensor:
         """(B, len(texts)) cosines between images and texts; their argmax is the zero-shot class."""
         return self.image(images) @ self.text(texts).T
-
-
-def train_clip(ame: Ame, bank, *, steps: int, batch_size: int, lr: float, seed: int, **trainer) -> Trainer:
-    """Trains the image tower of ``ame`` in place against its locked text tower (LiT).
-
-    Loss: cross-entropy over the eight class embeddings (temperature 0.03), which tells emotions apart, plus the cosine distance to
-    one random wording of the clip's own emotion and intensity, which puts images where the texts are.
-
-    bank: :class:`emolib.critics.emotion.FrameBank`. trainer: what else :class:`emolib.training.Trainer` takes.
-    """
-    visual = ame.model.visual.requires_grad_(True).train()
-    optimizer = torch.optim.AdamW(visual.parameters(), lr=lr, weight_decay=0.05)
-    run = Trainer({"clip": visual}, {"clip": optimizer}, steps=steps, seed=seed, ema=0.98, name="clip", **trainer)
-    ame.to(run.device)
-    anchors, wordings = ame.text(EMOTIONS), ame.label_bank(seed)  # (8, D), (8, 3, K, D)
-    for step in run:
-        cosine_rate(run.optimizers["clip"], step, steps, lr)
-        images, emotion, intensity = bank.sample(run.rng, batch_size)
-        images = augment(images[:, 0].to(run.device), run.rng, step / steps)
-        emotion, intensity = emotion.to(run.device), intensity.to(run.device)
-        with run.autocast():
-            output = run.models["clip"](ame.preprocess(images))
-        embedding = F.normalize(output.float(), dim=1)
-        wording = torch.as_tensor(run.rng.integers(wordings.shape[2], size=batch_size), device=run.device)
-        contrast = F.cross_entropy(embedding @ anchors.T / 0.03, emotion, label_smoothing=0.1)
-        distance = (1 - (embedding * wordings[emotion, intensity - 1, wording]).sum(1)).mean()
-        run.minimize("clip", contrast + distance, clip=1.0)
-        run.log(loss=contrast + distance, contrast=contrast, distance=distance)
-    ame.model.visual = run.finish("clip")
-    return run

@@ -94,7 +94,7 @@ def _views(text: str) -> tuple[str, ...]:
 
 
 def _add_prepare(commands) -> None:
-    from emolib.corpus.takes import CORPORA, SPLITS, VIEWS  # light
+    from emolib.params import CORPORA, SPLITS, VIEWS
 
     prepare = commands.add_parser(
         "prepare",
@@ -155,13 +155,14 @@ def _talk(args) -> None:
         raise EmolibError(f"intensity is {args.intensity:g}; expected a number from 1 (slight) to 3 (strong)")
     from emolib import talker
 
-    emotion = _emotion(args)
-    source = talker.demo_portrait() if args.source is None else args.source
-    if args.audio is not None:
-        audio = args.audio
-    else:
-        words = talker.DEMO_TEXT if args.text is None else args.text
-        audio = talker.demo_speech(words, emotion.text or "neutral", args.intensity, args.seed)
+    emotion, source, audio = _emotion(args), args.source, args.audio
+    if source is None or audio is None:
+        from emolib import demo  # its voice stands on synthface, which a user's own portrait and voice do without
+
+        source = demo.portrait() if source is None else source
+        if audio is None:
+            words = demo.TEXT if args.text is None else args.text
+            audio = demo.speech(words, emotion.text or "neutral", args.intensity, args.seed)
     request = talker.check(
         source, audio, emotion, args.intensity, args.out,
         face=args.face, pose=args.pose, blinks=not args.no_blink, seed=args.seed, fps=args.fps,
@@ -190,7 +191,8 @@ def _aligned(path: str, size: int, face: int | None):
     """(crops uint8 (T, size, size, 3), landmarks (T, 68, 2) or None to be tracked) of an image or a video."""
     from emolib.corpus.convert import aligned_frames
     from emolib.face.alignment import Alignment
-    from emolib.face.landmarks import detect, load_image
+    from emolib.face.landmarks import detect
+    from emolib.media.pictures import load_image
     from emolib.media.video import video_info
 
     if not Path(path).is_file():
@@ -221,10 +223,10 @@ def _fit(args) -> None:
     if args.overlay is not None and Path(args.overlay).suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise EmolibError(f"the overlay {args.overlay} has no picture's ending; give e.g. overlay.png")
     from emolib.face.fitting import fit_clip, fit_photograph
-    from emolib.face.model import FaceModel
+    from emolib.face.loaders import load_face_model
 
     crops, landmarks = _aligned(args.input, args.size, args.face)
-    model = FaceModel.load()
+    model = load_face_model()
     fit = fit_clip(model, crops) if landmarks is None else fit_photograph(model, crops[0], landmarks[0])
     if args.overlay is not None:
         _save_overlay(args.overlay, model, crops, fit)
@@ -244,7 +246,7 @@ def _save_overlay(path: str, model, crops, fit) -> None:
     from PIL import Image, ImageDraw
 
     from emolib.face.render import render
-    from emolib.stage import write_atomic
+    from emolib.files import write_atomic
 
     rows = []
     for t in sorted({round(x) for x in np.linspace(0, len(crops) - 1, 4)}):

@@ -5,7 +5,7 @@
 ``A`` holds, for each video frame, the W mel frames centred on it (100 mel frames a second). ``z_emo`` is a text, image
 or audio embedding of one space (Eq. 2); ``mu`` is the intensity, 1 to 3. The rows of Table 3 are :data:`VARIANTS`: other
 encodings of the emotion, other networks for Phi, and the same network trained without L_emo.
-Training is in :mod:`emolib.eac_losses`.
+Training is in :mod:`emolib.train.eac`.
 """
 
 import itertools
@@ -233,7 +233,7 @@ class Eac(nn.Module):
 _STEMS = ("neutral", "angr", "contempt", "disgust", "fear", "happ", "sad", "surpris")
 
 
-def code(eac: Eac, ame, words: str) -> Tensor:
+def emotion_code(eac: Eac, ame, words: str) -> Tensor:
     """Emotion code (D,) of ``words`` ("sad", "sadly surprised", "hatred") in ``eac``'s encoding of emotions.
 
     clip, lm: the text embedding by ``ame`` (:class:`emolib.ame.Ame`). onehot: the class's code; the mean code where several

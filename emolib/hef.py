@@ -39,6 +39,7 @@ from torch import Tensor, nn
 from emolib.errors import EmolibError
 from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import motion, render
+from emolib.layers import Conv, StyleConv, activate, up, warp
 from emolib.weights import load_into, load_weights, save_weights
 
 VARIANTS = ("full", "wo_res", "wo_hie")
@@ -48,7 +49,7 @@ REACH = 8  # blocks a side at the coarsest level of the motion's continuation
 
 
 class Drive(NamedTuple):
-    """What is asked of a batch of frames. Build it with :func:`drive`."""
+    """What is asked of a batch of frames. Build it with :func:`make_drive`."""
 
     rendering: Tensor  # (B,3,S,S) I_rd
     moved: Tensor  # (B,3,S,S) the source's own rendering, warped onto the drive: differs from I_rd where light or sight does
@@ -70,20 +71,6 @@ class HefOutput(NamedTuple):
     images: list[Tensor]  # I_1..I_N
 
 
-def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """T(phi, x): image (1|B, c, H, W) sampled where backward flow (B, 2, h, w) says; always in float32."""
-    batch, _, height, width = flow.shape
-    y, x = ((torch.arange(n, device=flow.device) + 0.5) * (2 / n) - 1 for n in (height, width))
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1) + flow.float().permute(0, 2, 3, 1)
-    image = image.float().expand(batch, -1, -1, -1)
-    with torch.autocast(flow.device.type, enabled=False):
-        return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
-
-
-def up(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
 def extend(flow: Tensor, mask: Tensor) -> Tensor:
     """Continues flow (B,2,S,S) beyond mask (B,1,S,S) by pull-push: means of ever larger blocks fill what finer ones lack.
     An eighth of the side around the mask (hair, neck) moves along; beyond, the flow fades to 0."""
@@ -100,13 +87,13 @@ def extend(flow: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def drive(
+def make_drive(
     model: FaceModel, source: Coefficients, target: Coefficients, sigma: Tensor, size: int, beta: Tensor | None = None
 ) -> Drive:
     """What a :class:`Hef` needs to know of the frames ``target`` (B) of the person ``source`` (1 row).
 
     Skin and light (delta, gamma) are the source's, as in Eq. 7; shape, expression and pose are the target's own.
-    sigma: sigma_hat (1|B, C). beta (B, 64): that of Eq. 7 where it is not the target's, see :mod:`emolib.hef_training`.
+    sigma: sigma_hat (1|B, C). beta (B, 64): that of Eq. 7 where it is not the target's, see :mod:`emolib.train.hef`.
     """
     batch = len(target)
     still = source.expand(batch)
@@ -116,46 +103,6 @@ def drive(
     beta = target.beta if beta is None else beta
     parts = [still.alpha, beta, still.delta, still.gamma, target.pose, sigma.to(beta).expand(batch, -1)]
     return Drive(rendering, moved, extend(flow, mask), mask, torch.cat(parts, 1))
-
-
-class Conv(nn.Module):
-    """Convolution with the equalised learning rate of StyleGAN2: unit normal weights, scaled when used."""
-
-    def __init__(self, inside: int, outside: int, kernel: int = 3, stride: int = 1, zero: bool = False):
-        super().__init__()
-        self.stride, self.scale = stride, 1 / math.sqrt(inside * kernel**2)
-        shape = (outside, inside, kernel, kernel)
-        self.weight = nn.Parameter(torch.zeros(shape) if zero else torch.randn(shape))
-        self.bias = nn.Parameter(torch.zeros(outside))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.scale, self.bias, self.stride, self.weight.shape[-1] // 2)
-
-
-def activate(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.2) * math.sqrt(2)  # keeps the variance
-
-
-class StyleConv(nn.Module):
-    """Up + 3 x 3 convolution modulated by the style, demodulated (StyleGAN2, Eqs. 1, 3), by scaling inputs and outputs."""
-
-    def __init__(self, inside: int, outside: int, style: int):
-        super().__init__()
-        self.modulate = nn.Linear(style, inside)
-        nn.init.normal_(self.modulate.weight, std=1 / math.sqrt(style))
-        nn.init.ones_(self.modulate.bias)
-        self.weight = nn.Parameter(torch.randn(outside, inside, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(outside))
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:  # (B,inside,r,r), (B,style) -> (B,outside,2r,2r)
-        scale = self.modulate(z).float()  # (B, inside)
-        power = scale.square() @ self.weight.square().sum((2, 3)).T  # (B, outside)
-        x = F.interpolate(
-            x * scale[:, :, None, None].to(x.dtype), scale_factor=2
-        )  # nearest: a fifth of bilinear's time
-        y = F.conv2d(x, self.weight, padding=1)
-        y = y * torch.rsqrt(power + 1e-8)[:, :, None, None].to(y.dtype)
-        return activate(y + self.bias[:, None, None].to(y.dtype))
 
 
 class Encoder(nn.Module):
@@ -346,4 +293,4 @@ def animate(
     encoded = hef.encode_source(source.to(device))
     for start in range(0, len(wanted), batch):
         part = slice(start, start + batch)
-        yield hef.generate(encoded, drive(model, own, wanted[part], sigma[part], hef.size))
+        yield hef.generate(encoded, make_drive(model, own, wanted[part], sigma[part], hef.size))

@@ -20,6 +20,10 @@ from emolib.errors import EmolibError
 
 EMOTIONS = ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")
 INTENSITIES = (1, 2, 3)
+# Real corpora; how they are split by default and as MEAD's owners do; MEAD's cameras.
+CORPORA = ("mead", "ravdess", "cremad")
+SPLITS = ("identity", "official")
+VIEWS = ("front", "down", "top", "left_30", "left_60", "right_30", "right_60")  # MEAD's cameras
 
 
 def _number(default, low, high, doc):

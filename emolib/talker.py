@@ -16,31 +16,28 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from emolib.ame import Ame
-from emolib.corpus.expressions import NECK, blinks, rotation
-from emolib.corpus.speech import VOICES, Prosody, prosody, say
-from emolib.eac import Eac, Windows, code, predict
+from emolib.eac import Eac, Windows, emotion_code, predict
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
+from emolib.face.behaviour import blinks
 from emolib.face.fitting import fit_photograph
-from emolib.face.landmarks import Face, detect, load_image, to_rgb8
+from emolib.face.landmarks import Face, detect
+from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
-from emolib.hef import Hef, drive
+from emolib.hef import Hef, make_drive
 from emolib.media.audio import check_audio, frame_count, load_audio, mel
+from emolib.media.pictures import load_image, to_frames, to_rgb8, to_tensor
 from emolib.media.video import VideoWriter, check_output
-from emolib.params import EMOTIONS
-from emolib.release import FACE_MODEL, verify
+from emolib.motion import add_blinks, head_motion
+from emolib.weights import PRETRAINED, verify
 
-PRETRAINED = Path(__file__).resolve().parents[1] / "data" / "pretrained"
 EAC_FPS = Fraction(25)  # the frame rate of the corpus that EAC is trained on
 MAX_SIDE = 1920  # px; larger pictures are shrunk: players stop at 4096 and every frame is a whole picture
 POSES = ("generated", "still")
 BATCH = 8  # frames made at once
-DEMO_TEXT = "Hello! It is so good to see you. Shall we begin?"
-DEMO_VOICE = VOICES["female"][13]  # en-us+f3
 
 Picture = str | Path | np.ndarray
 
@@ -94,19 +91,6 @@ class Report:
     face_used: int
     notes: tuple[str, ...]
     wall_s: float
-
-
-def demo_portrait() -> np.ndarray:
-    """A real portrait that ships in a package: Eileen Collins (NASA, public domain), uint8 (512, 512, 3)."""
-    import skimage.data
-
-    return skimage.data.astronaut()
-
-
-def demo_speech(text: str = DEMO_TEXT, emotion: str = "happy", intensity: float = 2, seed: int = 0) -> np.ndarray:
-    """``text`` spoken by espeak-ng with the prosody of ``emotion`` (calm, if that is not one of the eight): float32 16 kHz."""
-    how = prosody(emotion, intensity) if emotion in EMOTIONS else Prosody()
-    return say(text, DEMO_VOICE, how, np.random.default_rng(seed)).audio
 
 
 def _picture(source: Picture) -> np.ndarray:
@@ -186,38 +170,6 @@ def check(
     )
 
 
-def head_motion(log_mel: np.ndarray, n_frames: int, fps: Fraction, rng: np.random.Generator) -> np.ndarray:
-    """Small smooth head motion (n, 6) to add to a pose: slow drift, and nods where the voice is strong; starts at zero.
-
-    Head pitch follows loudness: Munhall et al., "Visual prosody and speech intelligibility", Psychol. Sci. 15(2), 2004.
-    Amplitudes: about 1.5 degrees of drift, 2 of nods. The head turns about the neck.
-    """
-    times = (np.arange(n_frames) + 0.5) / float(fps)
-    rate = float(fps)
-    noise = gaussian_filter1d(rng.normal(size=(n_frames + 1, 3)), 0.45 * rate, axis=0, mode="reflect")
-    drift = noise / (noise.std(axis=0) + 1e-9) * [0.012, 0.026, 0.010] if n_frames > 1 else noise * 0
-    loudness = gaussian_filter1d(log_mel.mean(axis=1), 12)  # 0.12 s
-    spread = loudness.std() + 1e-9
-    stress = np.clip((np.interp(times, np.arange(len(loudness)) / 100, loudness) - loudness.mean()) / spread, -1.5, 1.5)
-    angles = drift[:n_frames]
-    angles[:, 0] += 0.018 * gaussian_filter1d(stress, 0.08 * rate)
-    angles = angles - angles[0] * np.exp(-times / 0.4)[:, None]  # leaves the portrait's own pose without a jump
-    shift = NECK - np.einsum("nij,j->ni", rotation(angles), NECK)
-    return np.concatenate([angles, shift], axis=1).astype(np.float32)
-
-
-def add_blinks(model: FaceModel, beta: Tensor, closure: np.ndarray) -> Tensor:
-    """beta (T, 64) with lids closed by ``closure`` (T,) in [0, 1], on top of how far the expression closes them already."""
-    actions = (beta @ model.beta_to_arkit).clamp(0, 1)  # (T, 52)
-    closing = torch.from_numpy(closure).to(beta)
-    change = torch.zeros_like(actions)
-    for side in ("Left", "Right"):
-        lid, wide = (model.arkit_names.index(name + side) for name in ("eyeBlink", "eyeWide"))
-        change[:, lid] = closing * (1 - actions[:, lid])
-        change[:, wide] = -closing * actions[:, wide]
-    return beta + change @ model.arkit_to_beta
-
-
 def _at_rate(rows: Tensor, n_frames: int, fps: Fraction) -> Tensor:
     """Rows (N, C) at :data:`EAC_FPS` -> (n_frames, C) at ``fps``, linear in time."""
     if fps == EAC_FPS:
@@ -252,7 +204,7 @@ class Talker:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         parts = (Ame.load(folder / "clip.safetensors"), Eac.load(folder / "eac.safetensors"))
-        return cls(*parts, Hef.load(folder / "hef.safetensors"), FaceModel.load(folder / FACE_MODEL), device)
+        return cls(*parts, Hef.load(folder / "hef.safetensors"), load_face_model(folder / SHIPPED), device)
 
     def talk(
         self,
@@ -297,11 +249,11 @@ class Talker:
         own = fit_photograph(self._cpu_model, crop, landmarks).coefficients.to(self.device)
         wanted, sigma = self.coefficients(request, own)
         with torch.no_grad():
-            source = self.hef.encode_source(self._tensor(crop))
+            source = self.hef.encode_source(to_tensor(crop[None]).to(self.device))
             for i in range(0, len(wanted), BATCH):
                 part = slice(i, i + BATCH)
-                made = self.hef.generate(source, drive(self.model, own, wanted[part], sigma[part], self.hef.size))
-                for face in (made * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy():
+                made = self.hef.generate(source, make_drive(self.model, own, wanted[part], sigma[part], self.hef.size))
+                for face in to_frames(made):
                     yield alignment.paste(face, request.image)
 
     def coefficients(self, request: Request, own: Coefficients) -> tuple[Coefficients, Tensor]:
@@ -327,13 +279,11 @@ class Talker:
     def embed(self, emotion: str | tuple[np.ndarray, Face] | np.ndarray) -> Tensor:
         """z_emo (D,) of Eq. 2 for words, a face in a picture, or a voice (float32 16 kHz)."""
         if isinstance(emotion, str):
-            return code(self.eac, self.ame, emotion)
+            return emotion_code(self.eac, self.ame, emotion)
         if isinstance(emotion, np.ndarray):
             return self.eac.embed_audio(torch.from_numpy(mel(emotion))[None].to(self.device))[0]
         if self.eac.encoding != "clip":
             raise EmolibError(f"the EAC variant {self.eac.config['variant']} takes no image as emotion; give a text")
         picture, face = emotion
-        return self.ame.image(self._tensor(Alignment.from_landmarks(face.landmarks, self.hef.size).crop(picture)))[0]
-
-    def _tensor(self, crop: np.ndarray) -> Tensor:
-        return torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float().div(255).to(self.device)
+        crop = Alignment.from_landmarks(face.landmarks, self.hef.size).crop(picture)
+        return self.ame.image(to_tensor(crop[None]))[0]

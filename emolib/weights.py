@@ -1,7 +1,7 @@
-"""Weights on disk: safetensors with the configuration that rebuilds the model in the header."""
+"""Weights on disk: safetensors with the configuration that rebuilds the model in the header; and the folder of those that ship."""
 
+import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -9,23 +9,25 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from emolib.errors import EmolibError
+from emolib.files import replacing
+
+PACKAGE = Path(__file__).resolve().parent
+# Beside the modules in an installed wheel, under data/ in a checkout.
+PRETRAINED = PACKAGE / "pretrained" if (PACKAGE / "pretrained").is_dir() else PACKAGE.parent / "data" / "pretrained"
 
 
 def save_weights(
     path: str | Path, module: torch.nn.Module | dict, config: dict, dtype: torch.dtype | None = None
 ) -> Path:
     """Writes ``module``'s state (or a dict of tensors) and its JSON-able ``config``; floats as ``dtype`` if given."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = module.state_dict() if isinstance(module, torch.nn.Module) else module
     tensors = {
         k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous().clone()
         for k, v in state.items()
     }
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata={"config": json.dumps(config)})
-    os.replace(temporary, path)
-    return path
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"config": json.dumps(config)})
+    return Path(path)
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -51,3 +53,27 @@ def load_into(module: torch.nn.Module, state: dict, path: str | Path) -> torch.n
     except RuntimeError as error:
         raise EmolibError(f"the weights {path} do not fit the model: {str(error).splitlines()[-1].strip()}") from None
     return module.eval().requires_grad_(False)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def verify(folder: str | Path) -> dict:
+    """The manifest of a weights folder. EmolibError if it or a file it names is missing or damaged."""
+    folder = Path(folder)
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise EmolibError(f"no weights in {folder} (manifest.json is missing); run `make repro` and `make release`")
+    try:
+        manifest = json.loads(path.read_text())
+        files = manifest["files"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise EmolibError(f"the manifest {path} is damaged; run `make release` again") from None
+    for name, digest in files.items():
+        if not (folder / name).is_file():
+            raise EmolibError(f"no weights at {folder / name}, which the manifest names; run `make release` again")
+        if sha256(folder / name) != digest:
+            raise EmolibError(f"the weights {folder / name} are damaged (sha256 differs); fetch or make them again")
+    return manifest

@@ -3,10 +3,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from emolib.ame import DEFAULT_MODEL, Ame, _minilm_folder, train_clip
-from emolib.critics.emotion import FrameBank
+from emolib.ame import DEFAULT_MODEL, Ame, _minilm_folder
 from emolib.errors import EmolibError
 from emolib.params import EMOTIONS
+from emolib.train.ame import train_clip
+from emolib.train.emotion import FrameBank
 
 
 @pytest.fixture(scope="module")

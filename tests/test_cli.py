@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from test_talker import VOICE, make_weights, portrait, quick_fit  # noqa: F401 (quick_fit is a fixture)
+from test_talker import VOICE, make_weights, quick_fit, small_portrait  # noqa: F401 (quick_fit is a fixture)
 
 from emolib import cli, talker
 from emolib.face.model import Coefficients
@@ -22,7 +22,7 @@ def inside(tmp_path, monkeypatch):
 
 @pytest.fixture
 def files(tmp_path):
-    Image.fromarray(portrait()).save(tmp_path / "me.png")
+    Image.fromarray(small_portrait()).save(tmp_path / "me.png")
     Image.fromarray(np.full((200, 200, 3), 90, np.uint8)).save(tmp_path / "wall.png")
     save_wav(tmp_path / "voice.wav", np.tile(VOICE, 2)[:8000])
     save_wav(tmp_path / "silent.wav", np.zeros(8000))
@@ -131,7 +131,7 @@ def test_fit_an_image(files, capsys):
 def test_fit_a_video(files, capsys):
     with VideoWriter(files / "me.mp4", 25, (241, 241)) as video:
         for shift in range(10):
-            video.write(np.roll(portrait(), shift // 3, axis=1))
+            video.write(np.roll(small_portrait(), shift // 3, axis=1))
     assert cli.main("fit me.mp4 --size 96 --overlay o.png".split()) == 0
     assert "10 frame(s)" in capsys.readouterr().out
     assert len(Coefficients.load(files / "coefficients.npz")) == 10

@@ -5,31 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from emolib.critics.emotion import (
-    KINDS,
-    WINDOW,
-    EmotionNet,
-    FrameBank,
-    accuracy,
-    augment,
-    confusion,
-    face_window,
-    see,
-    train_emotion,
-)
-from emolib.critics.identity import csim, identity_descriptor
-from emolib.critics.sync import (
-    VIDEO,
-    MouthBank,
-    SyncNet,
-    _at_25_fps,
-    clip_windows,
-    sync_auc,
-    sync_curves,
-    train_sync,
-)
+from emolib.critics.emotion import KINDS, WINDOW, EmotionNet, face_window, standardised_face
+from emolib.critics.identity import identity_descriptor
+from emolib.critics.sync import VIDEO, SyncNet, _at_25_fps, clip_windows, sync_auc, sync_curves
 from emolib.errors import EmolibError
+from emolib.metrics.confusion import accuracy, confusion
+from emolib.metrics.features import csim
 from emolib.params import EMOTIONS
+from emolib.train.augment import augment
+from emolib.train.emotion import FrameBank, train_emotion
+from emolib.train.sync import MouthBank, train_sync
 
 
 @dataclass
@@ -87,11 +72,11 @@ def test_face_window_cuts_the_window_and_nothing_else():
 def test_nets_see_neither_light_nor_background():
     image = torch.rand(1, 3, 96, 96)
     bright = 0.2 + 0.6 * image
-    torch.testing.assert_close(see(bright), see(image), atol=0.05, rtol=0)
+    torch.testing.assert_close(standardised_face(bright), standardised_face(image), atol=0.05, rtol=0)
     framed = image.clone()
     framed[:, :, :, :18], framed[:, :, :, 78:] = 0, 1
-    torch.testing.assert_close(see(framed), see(image), atol=1e-4, rtol=0)
-    assert see(image).shape == (1, 1, 64, 64) and see(image)[0, 0, 0, 0] == 0
+    torch.testing.assert_close(standardised_face(framed), standardised_face(image), atol=1e-4, rtol=0)
+    assert standardised_face(image).shape == (1, 1, 64, 64) and standardised_face(image)[0, 0, 0, 0] == 0
 
 
 def test_the_two_emotion_nets_share_no_kind_of_layer_but_the_last():

@@ -6,27 +6,28 @@ import numpy as np
 import pytest
 import torch
 
-from emolib.corpus.expressions import INDEX
-from emolib.corpus.photo import SUPERSAMPLE, Scene, photograph
-from emolib.corpus.portraits import SHOTS, portraits
-from emolib.corpus.synth import Studio
-from emolib.critics.emotion import other_camera, other_frame
-from emolib.dense_training import HELD_OUT, moved_points, score, train_dense
 from emolib.errors import EmolibError
 from emolib.face.alignment import nme
-from emolib.face.build import MIRROR
+from emolib.face.arkit import INDEX
 from emolib.face.dense import DenseNet, dense_index, mirrored
 from emolib.face.fitting import dense_net, look
 from emolib.face.gauss_newton import SIGMA_DENSE, SIGMA_GAP, Evidence, fit_points, from_dense, from_landmarks
+from emolib.face.loaders import load_face_model
 from emolib.face.model import FaceModel
+from emolib.train.augment import other_camera, other_frame
+from emolib.train.dense import moved_points, score, train_dense
 from emolib.weights import save_weights
+from synthface.build import MIRROR
+from synthface.photo import SUPERSAMPLE, Scene, photograph
+from synthface.portraits import HELD_OUT, SHOTS, portraits
+from synthface.synth import Studio
 
 SIZE = 128
 
 
 @functools.cache
 def model():
-    return FaceModel.load()
+    return load_face_model()
 
 
 @functools.cache

@@ -7,10 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from emolib import eac_losses
-from emolib.eac import VARIANTS, Eac, Windows, code, mix, predict, predict_chunks, sinusoids
+from emolib.eac import VARIANTS, Eac, Windows, emotion_code, mix, predict, predict_chunks, sinusoids
 from emolib.errors import EmolibError
 from emolib.media.audio import mel_windows
+from emolib.metrics.landmarks import correlation, mouth_opening
+from emolib.train.eac import conditions
 
 SMALL = {"embedding_dim": 12, "window": 8, "frames": 8, "dim": 16, "depth": 2, "heads": 2, "audio_depth": 1}
 
@@ -172,7 +173,7 @@ def test_unknown_variant_is_refused():
 
 def test_onehot_codes_say_only_what_classes_say():
     eac = small("onehot")
-    rows = [code(eac, None, words) for words in ("sad", "sadly surprised", "hatred")]
+    rows = [emotion_code(eac, None, words) for words in ("sad", "sadly surprised", "hatred")]
     assert rows[0].tolist() == [0, 0, 0, 0, 0, 0, 1, 0]
     assert rows[1].tolist() == [0, 0, 0, 0, 0, 0, 0.5, 0.5]
     assert not rows[2].any()
@@ -186,11 +187,11 @@ def test_mixture_by_hand():
 def test_mouth_opening_and_correlation_by_hand():
     landmarks = torch.zeros(3, 68, 2)
     landmarks[:, 66, 1] = torch.tensor([0.0, 3.0, 6.0])
-    opening = eac_losses.mouth_opening(landmarks)
+    opening = mouth_opening(landmarks)
     assert opening.tolist() == [0, 3, 6]
-    assert eac_losses.correlation(opening, 2 * opening + 1) == pytest.approx(1)
-    assert eac_losses.correlation(opening, -opening) == pytest.approx(-1)
-    assert np.isnan(eac_losses.correlation(opening, torch.ones(3)))
+    assert correlation(opening, 2 * opening + 1) == pytest.approx(1)
+    assert correlation(opening, -opening) == pytest.approx(-1)
+    assert np.isnan(correlation(opening, torch.ones(3)))
 
 
 def test_conditions_stack_three_modalities_and_measure_their_angles():
@@ -198,8 +199,8 @@ def test_conditions_stack_three_modalities_and_measure_their_angles():
     sample = SimpleNamespace(text=F.normalize(torch.randn(2, 12), dim=1), mel=torch.randn(2, 32, 80), image=None)
     audio = eac.embed_audio(sample.mel)
     sample.image = -audio  # 1 - cos = 2
-    z_emo, apart = eac_losses.conditions(eac, sample)
+    z_emo, apart = conditions(eac, sample)
     torch.testing.assert_close(z_emo, torch.cat([sample.text, audio, -audio]))
     torch.testing.assert_close(apart, 3 - (sample.text * audio).sum(1).mean())
-    z_emo, apart = eac_losses.conditions(small("lm"), sample)
+    z_emo, apart = conditions(small("lm"), sample)
     assert z_emo is sample.text and apart == 0

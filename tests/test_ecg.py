@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from emolib.ecg import (
+from emolib.baselines.ecg.content import Content, sound_classes
+from emolib.baselines.ecg.landmarks import (
     UNIT,
     GraphConv,
     GraphDiscriminator,
@@ -17,9 +18,9 @@ from emolib.ecg import (
     region_pooling,
     train_landmarks,
 )
-from emolib.ecg_content import Content, sound_classes
-from emolib.ecg_texture import TextureGenerator, heatmaps, one_shot, spread_motion, warp
+from emolib.baselines.ecg.texture import TextureGenerator, heatmaps, one_shot, spread_motion
 from emolib.errors import EmolibError
+from emolib.layers import warp
 
 
 class FlatFace:

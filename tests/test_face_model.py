@@ -7,14 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emolib.errors import EmolibError
-from emolib.face.heads import ARKIT, HeadSampler, macro_weights, similarity
-from emolib.face.model import SIZES, Coefficients, FaceModel
-from emolib.face.skin import REGIONS, Anatomy, albedo, sample_skin, skin_tone
+from emolib.face.arkit import ARKIT
+from emolib.face.geometry import umeyama
+from emolib.face.loaders import load_face_model
+from emolib.face.model import SIZES, Coefficients
+from synthface.heads import HeadSampler, macro_weights
+from synthface.skin import REGIONS, Anatomy, albedo, sample_skin, skin_tone
 
 
 @pytest.fixture(scope="module")
 def model():
-    return FaceModel.load()
+    return load_face_model()
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +64,13 @@ def test_wrong_shapes_are_refused():
 
 def test_files_that_are_not_ours(tmp_path):
     with pytest.raises(EmolibError, match="no face model"):
-        FaceModel.load(tmp_path / "none.npz")
+        load_face_model(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("not a model")
     with pytest.raises(EmolibError, match="not a readable"):
-        FaceModel.load(tmp_path / "text.npz")
+        load_face_model(tmp_path / "text.npz")
     np.savez(tmp_path / "other.npz", mean_shape=np.zeros((3, 3)))
     with pytest.raises(EmolibError, match="lacks id_basis"):
-        FaceModel.load(tmp_path / "other.npz")
+        load_face_model(tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_damaged_coefficient_files_are_refused_or_harmless(tmp_path_factory, dat
 
 def test_model_file_round_trip(model, tmp_path):
     path = model.save(tmp_path / "model.npz")
-    again = FaceModel.load(path)
+    again = load_face_model(path)
     assert path.stat().st_size < 16e6
     assert torch.equal(again.mean_shape, model.mean_shape) and torch.equal(again.id_basis, model.id_basis)
     assert torch.equal(again.triangles, model.triangles) and again.arkit_names == model.arkit_names
@@ -163,7 +166,7 @@ def test_albedo_stays_in_range(model):
 
 
 def test_landmarks_are_the_projected_vertices(model):
-    from emolib.face.render import project
+    from emolib.face.camera import project
 
     c = random_coefficients(2)
     pose = 0.2 * c.pose
@@ -249,7 +252,7 @@ def test_similarity_recovers_a_known_one():
     points = rng.normal(size=(20, 3))
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     rotation *= np.sign(np.linalg.det(rotation))
-    scale, found, shift = similarity(points, 1.7 * points @ rotation.T + [1, -2, 3])
+    scale, found, shift = umeyama(points, 1.7 * points @ rotation.T + [1, -2, 3])
     assert scale == pytest.approx(1.7) and np.allclose(found, rotation) and np.allclose(shift, [1, -2, 3])
 
 

@@ -8,22 +8,15 @@ import skimage.data
 import torch
 
 from emolib.corpus.clips import CorpusWriter
+from emolib.corpus.fits import _recipes, fit_corpus
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment, nme
 from emolib.face.appearance import fit_colour, refine_photometric
-from emolib.face.batch import _recipes, fit_corpus
-from emolib.face.fitting import (
-    Fit,
-    compare,
-    detector_offset,
-    fit_clip,
-    fit_image,
-    seen_landmarks,
-    vertex_error,
-)
+from emolib.face.fitting import Fit, compare, detector_offset, fit_clip, fit_image, seen_landmarks, vertex_error
 from emolib.face.gauss_newton import SIGMA_STEP, _Points, _solve, fit_points, from_landmarks
 from emolib.face.landmarks import detect
-from emolib.face.model import Coefficients, FaceModel
+from emolib.face.loaders import load_face_model
+from emolib.face.model import Coefficients
 from emolib.face.render import render
 
 SIZE = 128
@@ -31,7 +24,7 @@ SIZE = 128
 
 @functools.cache
 def model():
-    return FaceModel.load()
+    return load_face_model()
 
 
 def random_faces(count, seed, scale=0.5):

@@ -5,11 +5,14 @@ import torch.nn.functional as F
 
 from emolib.critics.perceptual import Perceptual
 from emolib.errors import EmolibError
+from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
-from emolib.hef import VARIANTS, Drive, Hef, StyleConv, animate, drive, extend, up, warp
-from emolib.hef_training import Batch, Discriminator, Pairs, focus_map, hef_step, r1_penalty, recolour, scores
+from emolib.hef import VARIANTS, Drive, Hef, animate, extend, make_drive
+from emolib.layers import StyleConv, up, warp
 from emolib.params import Hef as HefParams
-from emolib.training import Trainer
+from emolib.train.hef import Batch, Discriminator, Pairs, focus_map, hef_step, r1_penalty, recolour
+from emolib.train.loop import Trainer
+from emolib.train.scores import hef_scores
 
 SIZE, SIGMA = 32, 8
 
@@ -34,7 +37,7 @@ def picture(seed=3) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def model() -> FaceModel:
-    return FaceModel.load()
+    return load_face_model()
 
 
 def test_warp_by_one_pixel_is_a_shift():
@@ -129,7 +132,7 @@ def test_wrong_input():
 
 def test_drive_of_the_source_itself_is_at_rest(model):
     face = Coefficients.zeros(1)
-    asked = drive(model, face, face, torch.zeros(1, SIGMA), SIZE)
+    asked = make_drive(model, face, face, torch.zeros(1, SIGMA), SIZE)
     assert asked.mask.sum() > 100
     assert asked.motion.abs().max() < 1e-3  # a hundredth of a pixel: rounding of grazing triangles
     torch.testing.assert_close(asked.moved, asked.rendering * asked.mask, atol=1e-2, rtol=0)
@@ -187,11 +190,11 @@ def test_training_learns_and_scores(tmp_path):
     models = {"hef": small(), "discriminator": Discriminator(SIZE, 256, 16)}
     optimizers = {k: torch.optim.Adam(m.parameters(), lr=2e-3, betas=(0.0, 0.99)) for k, m in models.items()}
     judge = Perceptual("alex")
-    before = scores(models["hef"], [batch])
+    before = hef_scores(models["hef"], [batch])
     trainer = Trainer(models, optimizers, steps=25, seed=0, checkpoints=tmp_path, device="cpu")
     for _ in trainer:
         hef_step(trainer, judge, batch, HefParams(recolour=False), trainer.rng)
-    after = scores(trainer.finish("hef"), [batch])
+    after = hef_scores(trainer.finish("hef"), [batch])
     assert before["hef"]["l1"] == pytest.approx(before["mesh"]["l1"], abs=1e-5)
     assert after["hef"]["l1"] < 0.7 * before["hef"]["l1"]
     assert set(trainer.curves().columns) >= {"loss", "rec", "perceptual", "adversarial", "discriminator"}

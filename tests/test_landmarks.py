@@ -10,10 +10,13 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from emolib.errors import EmolibError
-from emolib.face.alignment import Alignment, feather, five_points, invert, nme, similarity, template, transform, warp
-from emolib.face.landmarks import _filled, detect, load_image, to_rgb8, track
-from emolib.face.model import Coefficients, FaceModel
+from emolib.face.alignment import Alignment, feather, five_points, nme, template, warp_affine
+from emolib.face.geometry import invert, similarity, transform
+from emolib.face.landmarks import _filled, detect, track
+from emolib.face.loaders import load_face_model
+from emolib.face.model import Coefficients
 from emolib.face.render import render
+from emolib.media.pictures import load_image, to_rgb8
 
 
 @functools.cache
@@ -28,7 +31,7 @@ def turned(image, degrees):
     angle, centre = np.deg2rad(degrees), np.array([width, height]) / 2
     linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = np.column_stack([linear, centre - linear @ centre])
-    return warp(image, matrix, (width, height)), matrix
+    return warp_affine(image, matrix, (width, height)), matrix
 
 
 def test_portrait_has_one_face_with_its_points_where_they_are():
@@ -206,7 +209,7 @@ def test_a_face_is_found_in_any_kind_of_picture(kind, tmp_path):
 
 def test_an_extreme_profile_is_refused():
     turned = Coefficients.zeros(1).replace(pose=torch.tensor([[0.0, 1.6, 0.0, 0.0, 0.0, 0.0]]))
-    rendering = render(FaceModel.load(), turned, 256)
+    rendering = render(load_face_model(), turned, 256)
     image = (rendering.image[0] * 255).byte().permute(1, 2, 0).numpy()
     with pytest.raises(EmolibError, match="no face found"):
         detect(image)

@@ -12,8 +12,9 @@ from scipy.io import savemat
 
 from emolib.errors import EmolibError
 from emolib.face import ict, loaders
-from emolib.face.heads import ARKIT
-from emolib.face.model import Coefficients, FaceModel, default_path
+from emolib.face.arkit import ARKIT
+from emolib.face.loaders import default_path, load_face_model
+from emolib.face.model import Coefficients
 from emolib.face.render import render
 
 KIT = """browDown_L browDown_R browInnerUp_L browInnerUp_R browOuterUp_L browOuterUp_R cheekPuff_L cheekPuff_R cheekSquint_L cheekSquint_R
@@ -41,7 +42,7 @@ def ranges(counts):
 
 @pytest.fixture(scope="module")
 def model():
-    return FaceModel.load(default_path())
+    return load_face_model(default_path())
 
 
 # BFM09 in D3DFR's layout: the skin of our own head, in decimetres, off centre --------------------------------------------
@@ -77,7 +78,7 @@ def matrices(model):
 def bfm(matrices, tmp_path_factory):
     path = tmp_path_factory.mktemp("bfm") / "BFM_model_front.mat"
     savemat(path, matrices)
-    return FaceModel.load(path)
+    return load_face_model(path)
 
 
 @settings(max_examples=10, deadline=None)
@@ -120,7 +121,7 @@ def test_inside_is_in_the_outline_and_not_behind_it():
 
 def test_bfm_boolean_skinmask(matrices, tmp_path):
     savemat(tmp_path / "m.mat", matrices | {"skinmask": matrices["skinmask"] > 0.5})
-    mask = FaceModel.load(tmp_path / "m.mat").regions["skin"]
+    mask = load_face_model(tmp_path / "m.mat").regions["skin"]
     assert mask.tolist() == (matrices["skinmask"][0] > 0.5).tolist()
 
 
@@ -213,7 +214,7 @@ def kit(model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ict, "ICT_PARTS", ranges(counts))
         patch.setattr(ict, "ICT_VERTICES", len(neutral))
-        yield FaceModel.load(folder), order, neutral, identities, expressions, landmarks
+        yield load_face_model(folder), order, neutral, identities, expressions, landmarks
 
 
 def test_kit_is_the_neutral_plus_named_shapes_in_our_units(kit, model):
@@ -324,7 +325,7 @@ def test_the_face_looks_at_the_camera(name, request):
 def test_our_own_file_keeps_a_loaded_model(name, request, tmp_path):
     other = request.getfixturevalue(name)
     other = other[0] if name == "kit" else other
-    again = FaceModel.load(other.save(tmp_path / "model.npz"))
+    again = load_face_model(other.save(tmp_path / "model.npz"))
     assert torch.equal(again.mean_shape, other.mean_shape) and torch.allclose(
         again.exp_basis, other.exp_basis, atol=1e-4
     )
@@ -334,12 +335,12 @@ def test_our_own_file_keeps_a_loaded_model(name, request, tmp_path):
 def test_the_environment_names_the_model(tiny_mat, monkeypatch, tmp_path):
     savemat(tmp_path / "m.mat", tiny_mat)
     monkeypatch.setenv("EMOLIB_FACE_MODEL", str(tmp_path / "m.mat"))
-    assert len(FaceModel.load().mean_shape) == 80 and len(FaceModel.load(default_path()).mean_shape) > 4000
+    assert len(load_face_model().mean_shape) == 80 and len(load_face_model(default_path()).mean_shape) > 4000
     monkeypatch.setenv("EMOLIB_FACE_MODEL", "")
-    assert len(FaceModel.load().mean_shape) > 4000
+    assert len(load_face_model().mean_shape) > 4000
     monkeypatch.setenv("EMOLIB_FACE_MODEL", str(tmp_path / "none.mat"))
     with pytest.raises(EmolibError, match=r"none.mat, which EMOLIB_FACE_MODEL names; expected .* correct or unset"):
-        FaceModel.load()
+        load_face_model()
 
 
 # What is refused ---------------------------------------------------------------------------------------------------------
@@ -373,7 +374,7 @@ def changed(array, value, place=(0,)):
 
 def test_a_small_sound_model_loads(tiny, tmp_path):
     np.savez(tmp_path / "m.npz", **tiny)
-    model = FaceModel.load(str(tmp_path / "m.npz"))
+    model = load_face_model(str(tmp_path / "m.npz"))
     assert model.triangles.dtype == torch.int64 and model.id_basis.dtype == torch.float32
     assert torch.equal(model.triangles, torch.from_numpy(tiny["triangles"]).long()) and model.explained.isnan().all()
 
@@ -383,7 +384,7 @@ def test_npz_arrays_of_another_shape(tiny, tmp_path, name):
     spoilt = np.zeros(3) if name == "mm_per_unit" else np.concatenate([tiny[name], tiny[name]], -1)
     np.savez(tmp_path / "m.npz", **tiny | {name: spoilt})
     with pytest.raises(EmolibError, match=rf"^{name} of .*m.npz is \(.*; expected \(.*: make the file anew$"):
-        FaceModel.load(tmp_path / "m.npz")
+        load_face_model(tmp_path / "m.npz")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -394,7 +395,7 @@ def test_npz_arrays_that_are_not_finite(tiny, tmp_path, name, value):
     with pytest.raises(
         EmolibError, match=rf"^{name} of .*m.npz has \d+ values that are nan or infinite; expected none: make"
     ):
-        FaceModel.load(tmp_path / "m.npz")
+        load_face_model(tmp_path / "m.npz")
 
 
 @pytest.mark.parametrize(
@@ -429,7 +430,7 @@ def test_npz_arrays_that_make_no_sense(tiny, tmp_path, name, spoil, message):
     array = tiny.pop(name)
     np.savez(tmp_path / "m.npz", **tiny | ({name: spoil(array)} if spoil else {}))
     with pytest.raises(EmolibError, match=message):
-        FaceModel.load(tmp_path / "m.npz")
+        load_face_model(tmp_path / "m.npz")
 
 
 @pytest.fixture
@@ -475,15 +476,15 @@ def test_mat_files_that_make_no_sense(tiny_mat, tmp_path, name, spoil, message):
     array = tiny_mat.pop(name)
     savemat(tmp_path / "m.mat", tiny_mat | ({name: spoil(array)} if spoil else {}))
     with pytest.raises(EmolibError, match=message):
-        FaceModel.load(tmp_path / "m.mat")
+        load_face_model(tmp_path / "m.mat")
 
 
 def test_mat_files_that_are_none(tmp_path):
     with pytest.raises(EmolibError, match="no face model file at .*none.mat; expected D3DFR's"):
-        FaceModel.load(tmp_path / "none.mat")
+        load_face_model(tmp_path / "none.mat")
     (tmp_path / "text.mat").write_text("not a matrix " * 50)
     with pytest.raises(EmolibError, match="text.mat is not a readable mat file"):
-        FaceModel.load(tmp_path / "text.mat")
+        load_face_model(tmp_path / "text.mat")
 
 
 @pytest.fixture
@@ -502,7 +503,7 @@ def tiny_kit(tmp_path, monkeypatch):
 
 
 def test_a_small_sound_kit_loads(tiny_kit):
-    model = FaceModel.load(tiny_kit)
+    model = load_face_model(tiny_kit)
     assert model.mean_shape.shape == (118, 3) and model.triangles[:2].tolist() == [[0, 1, 2], [0, 2, 3]]
 
 
@@ -555,7 +556,7 @@ def replace_line(path, tag, text):
 def test_kits_that_make_no_sense(tiny_kit, file, tag, text, message):
     replace_line(tiny_kit / f"{file}.obj", tag, text)
     with pytest.raises(EmolibError, match=message):
-        FaceModel.load(tiny_kit)
+        load_face_model(tiny_kit)
 
 
 def test_kits_that_are_not_whole(tiny_kit, tmp_path):
@@ -563,7 +564,7 @@ def test_kits_that_are_not_whole(tiny_kit, tmp_path):
     with pytest.raises(
         EmolibError, match="no file .*generic_neutral_mesh.obj; expected an OBJ of the ICT face kit: fetch"
     ):
-        FaceModel.load(tmp_path / "empty")
+        load_face_model(tmp_path / "empty")
     for text, message in [
         ("{", "vertex_indices.json of .* cannot be read"),
         ("{}", "vertex_indices.json of .* cannot be read .KeyError"),
@@ -576,15 +577,15 @@ def test_kits_that_are_not_whole(tiny_kit, tmp_path):
     ]:
         (tiny_kit / "vertex_indices.json").write_text(text)
         with pytest.raises(EmolibError, match=message):
-            FaceModel.load(tiny_kit)
+            load_face_model(tiny_kit)
     shutil.rmtree(tmp_path / "empty")
     (tiny_kit / "vertex_indices.json").write_text(json.dumps({"idx_to_landmark_verts": [*range(68)]}))
     (tiny_kit / "cheekPuff_R.obj").write_text("version https://git-lfs.github.com/spec/v1\nsize 2557558\n")
     with pytest.raises(EmolibError, match="cheekPuff_R.obj of .* has 0 vertices; expected 120"):
-        FaceModel.load(tiny_kit)
+        load_face_model(tiny_kit)
     (tiny_kit / "cheekPuff_R.obj").unlink()
     with pytest.raises(EmolibError, match="no file .*cheekPuff_R.obj"):
-        FaceModel.load(tiny_kit)
+        load_face_model(tiny_kit)
 
 
 @settings(max_examples=50, deadline=None)

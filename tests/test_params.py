@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from emolib.errors import EmolibError
 from emolib.params import Params, default_yaml, from_dict, load_params
-from emolib.pipeline import check, profiles
-from emolib.stage import project_root
+from emolib.pipeline.repro import check, profiles
+from emolib.pipeline.stage import project_root
 
 ROOT = project_root(__file__.rsplit("/", 1)[0])
 

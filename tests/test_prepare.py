@@ -21,13 +21,13 @@ from emolib.corpus import convert as conversion
 from emolib.corpus import prepare as preparation
 from emolib.corpus.clips import COLUMNS, JOURNAL, Corpus
 from emolib.corpus.prepare import prepare, resampled_indices, summary
-from emolib.corpus.synth import ClipSpec, Studio
 from emolib.corpus.takes import Take
 from emolib.errors import EmolibError
 from emolib.face.alignment import nme
 from emolib.face.landmarks import Face, detect
 from emolib.media.audio import SAMPLE_RATE, decode_audio, resample
 from emolib.media.video import VideoWriter, iter_video, video_info
+from synthface.synth import ClipSpec, Studio
 
 SECONDS, SIZE = 0.8, 96
 SETTINGS = {"size": SIZE, "train": 1, "test": 1, "seed": 0, "progress": False}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from emolib.params import EMOTIONS, Params, load_params
-from emolib.stage import project_root
+from emolib.pipeline.stage import project_root
 
 ROOT = project_root(__file__.rsplit("/", 1)[0])
 STAGES = ["01_data", "02_fitting", "03_critics", "04_eac", "05_hef", "06_ecg", "07_evaluation", "08_unseen"]

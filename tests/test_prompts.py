@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from emolib.corpus import prompts
-from emolib.corpus.expressions import UNSEEN
+from emolib import prompts
 from emolib.errors import EmolibError
 from emolib.params import EMOTIONS
+from synthface.expressions import UNSEEN
 
 
 def drawn(emotion: str, intensity: int | None = None, n: int = 400) -> set[str]:

@@ -6,10 +6,11 @@ import torch
 import yaml
 
 from emolib.errors import EmolibError
-from emolib.pipeline import copy_tree
-from emolib.release import FACE_MODEL, SOURCES, release, verify
-from emolib.stage import project_root
-from emolib.weights import load_weights, save_weights
+from emolib.face.loaders import SHIPPED
+from emolib.pipeline.release import SOURCES, release
+from emolib.pipeline.repro import copy_tree
+from emolib.pipeline.stage import project_root
+from emolib.weights import load_weights, save_weights, verify
 
 ROOT = project_root(__file__.rsplit("/", 1)[0])
 
@@ -22,7 +23,7 @@ def trained(tmp_path):
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
     target = tmp_path / "data/pretrained"
     target.mkdir(parents=True)
-    (target / FACE_MODEL).write_bytes(b"a face model")
+    (target / SHIPPED).write_bytes(b"a face model")
     return tmp_path, target
 
 
@@ -30,7 +31,7 @@ def test_a_release_is_half_precision_and_verifies(trained):
     root, target = trained
     manifest = release(root, target)
     assert verify(target) == json.loads((target / "manifest.json").read_text()) == json.loads(json.dumps(manifest))
-    assert set(manifest["files"]) == {*SOURCES, FACE_MODEL, "dense.safetensors"}
+    assert set(manifest["files"]) == {*SOURCES, SHIPPED, "dense.safetensors"}
     state, config = load_weights(target / "eac.safetensors")
     assert config == {"from": "data/04_eac/full/eac.safetensors"}
     assert torch.allclose(state["w"], torch.linspace(-1, 1, 64), atol=1e-3)
@@ -42,7 +43,7 @@ def test_missing_and_damaged_releases_are_refused(trained):
     with pytest.raises(EmolibError, match="manifest.json is missing"):
         verify(target)
     release(root, target)
-    (target / FACE_MODEL).write_bytes(b"another one")
+    (target / SHIPPED).write_bytes(b"another one")
     with pytest.raises(EmolibError, match="face_model.npz are damaged"):
         verify(target)
     release(root, target)

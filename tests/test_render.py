@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from emolib.errors import EmolibError
+from emolib.face import camera
 from emolib.face import render as r
-from emolib.face.model import Coefficients, FaceModel
+from emolib.face.loaders import load_face_model
+from emolib.face.model import Coefficients
 
 
 @pytest.fixture(scope="module")
 def model():
-    return FaceModel.load()
+    return load_face_model()
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def faces():
 
 def test_projection_by_hand():
     """A point one unit up and right of the origin: 1015/224*size/10 pixels from the centre; closer is larger."""
-    screen = r.project(torch.tensor([[[1.0, 1.0, 0.0], [1.0, 1.0, 5.0]]]), torch.zeros(1, 6), 224)
+    screen = camera.project(torch.tensor([[[1.0, 1.0, 0.0], [1.0, 1.0, 5.0]]]), torch.zeros(1, 6), 224)
     assert torch.allclose(screen[0, 0], torch.tensor([112 + 101.5, 112 - 101.5, 10.0]))
     assert torch.allclose(screen[0, 1], torch.tensor([112 + 203.0, 112 - 203.0, 5.0]))
 
@@ -42,7 +44,7 @@ def test_rotation_by_hand(axis, point, turned):
     """Positive pitch looks down, yaw turns to the image's right, roll turns anticlockwise."""
     pose = torch.zeros(1, 6)
     pose[0, axis] = math.pi / 2
-    assert torch.allclose(r.rotation(pose)[0] @ torch.tensor(point).float(), torch.tensor(turned).float(), atol=1e-6)
+    assert torch.allclose(camera.rotation(pose)[0] @ torch.tensor(point).float(), torch.tensor(turned).float(), atol=1e-6)
 
 
 def test_rotation_is_rz_ry_rx():
@@ -51,8 +53,8 @@ def test_rotation_is_rz_ry_rx():
     for axis in range(3):
         single = torch.zeros(1, 6)
         single[0, axis] = pose[0, axis]
-        parts.append(r.rotation(single)[0])
-    assert torch.allclose(r.rotation(pose)[0], parts[2] @ parts[1] @ parts[0], atol=1e-6)
+        parts.append(camera.rotation(single)[0])
+    assert torch.allclose(camera.rotation(pose)[0], parts[2] @ parts[1] @ parts[0], atol=1e-6)
 
 
 def test_a_quad_with_vertices_on_pixel_centres_has_no_hole():
@@ -92,7 +94,7 @@ def test_against_brute_force(backend):
 
 
 def test_backends_agree_on_faces(model, faces):
-    screen = r.project(model.shape(faces.alpha, faces.beta), faces.pose, 96)
+    screen = camera.project(model.shape(faces.alpha, faces.beta), faces.pose, 96)
     one = r.rasterize(screen, model.triangles, 96, backend="numba")
     two = r.rasterize(screen, model.triangles, 96, backend="torch")
     assert (one.face_id == two.face_id).float().mean() > 0.9999
@@ -100,7 +102,7 @@ def test_backends_agree_on_faces(model, faces):
 
 def test_compiled_and_torch_gradients_agree(model, faces):
     """The kernels of the CPU and the plain torch that other devices use: same values, same gradients (float64)."""
-    screen = r.project(model.shape(faces.alpha, faces.beta), faces.pose, 48).double()
+    screen = camera.project(model.shape(faces.alpha, faces.beta), faces.pose, 48).double()
     face_id = r.rasterize(screen, model.triangles, 48).face_id
     values = model.albedo(faces.delta).double()
     weight = torch.randn(4, 48, 48, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -130,11 +132,11 @@ def test_pytorch3d_agrees(model, faces, size):
     colour, pose = model.albedo(faces.delta)[:1], faces.pose[:1]
 
     def ours(v):
-        fragments = r.rasterize(r.project(v, pose, size), triangles, size)
+        fragments = r.rasterize(camera.project(v, pose, size), triangles, size)
         return fragments.face_id, r.interpolate(fragments, triangles, colour)
 
     def theirs(v):
-        screen = r.project(v, pose, size)
+        screen = camera.project(v, pose, size)
         mesh = Meshes(torch.cat([1 - 2 * screen[..., :2] / size, screen[..., 2:]], -1), triangles[None])
         face_id, _, bary, _ = rasterize_meshes(mesh, size, faces_per_pixel=1, perspective_correct=True)
         return face_id[..., 0], interpolate_face_attributes(face_id, bary, colour[0, triangles])[..., 0, :]
@@ -158,7 +160,7 @@ def test_pytorch3d_agrees(model, faces, size):
     assert image_error < 1e-3
     assert grad_error < 0.01
     assert torch.equal(
-        r.rasterize(r.project(vertices, pose, size), triangles, size, backend="pytorch3d").face_id, results[1][0]
+        r.rasterize(camera.project(vertices, pose, size), triangles, size, backend="pytorch3d").face_id, results[1][0]
     )
 
 
@@ -171,10 +173,10 @@ def test_interpolation_is_perspective_correct():
     """A vertex attribute that is linear in space (the vertex' own place) must come back as the pixel's ray hit."""
     vertices = torch.tensor([[[-1.0, -1, -3], [1, -1, 4], [0.3, 1, 0]]], dtype=torch.float64)
     triangles = torch.tensor([[0, 1, 2]])
-    fragments = r.rasterize(r.project(vertices, torch.zeros(1, 6).double(), 64), triangles, 64)
+    fragments = r.rasterize(camera.project(vertices, torch.zeros(1, 6).double(), 64), triangles, 64)
     hit = r.interpolate(fragments, triangles, vertices)
     inside = fragments.face_id[0] >= 0
-    again = r.project(hit[0, inside][None], torch.zeros(1, 6).double(), 64)[0, :, :2]
+    again = camera.project(hit[0, inside][None], torch.zeros(1, 6).double(), 64)[0, :, :2]
     rows, columns = torch.nonzero(inside, as_tuple=True)
     assert torch.allclose(again, torch.stack([columns, rows], 1).double() + 0.5, atol=1e-9)
     assert inside.sum() > 100
@@ -186,7 +188,7 @@ def test_gradients_of_rasterising_and_interpolating():
     colours = torch.rand(1, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def image(v, a):
-        screen = r.project(v, torch.zeros(1, 6).double(), 12)
+        screen = camera.project(v, torch.zeros(1, 6).double(), 12)
         return r.interpolate(r.rasterize(screen, triangles, 12), triangles, a)
 
     assert torch.autograd.gradcheck(image, (vertices.requires_grad_(), colours.requires_grad_()), eps=1e-7, atol=1e-5)
@@ -199,7 +201,7 @@ def test_gradients_of_camera_and_shading():
     triangles = torch.tensor([[0, 1, 2], [1, 3, 2], [2, 3, 4]])
 
     def shaded(v, p, a, g):
-        return r.project(v, p, 10), r.sh_shade(r.vertex_normals(v, triangles) @ r.rotation(p).transpose(1, 2), a, g)
+        return camera.project(v, p, 10), r.sh_shade(r.vertex_normals(v, triangles) @ camera.rotation(p).transpose(1, 2), a, g)
 
     assert torch.autograd.gradcheck(shaded, (vertices, pose, albedo, gamma))
 
@@ -245,7 +247,7 @@ def test_every_coefficient_gets_a_gradient(model, faces):
 
 def test_picture_drawn_in_one_pass_is_the_interpolated_one(model, faces):
     """render's own kernel against rasterize and interpolate: same picture, same gradients, clamped colours among them."""
-    screen = r.project(model.shape(faces.alpha, faces.beta), faces.pose, 48).double()
+    screen = camera.project(model.shape(faces.alpha, faces.beta), faces.pose, 48).double()
     colour = 1.6 * model.albedo(faces.delta).double() - 0.3
     weight = torch.randn(4, 3, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     results = []
@@ -308,6 +310,6 @@ def test_motion_by_hand(model):
     flow, mask = r.motion(model, source, drive, 128)
     depth = 10 - model.mean_shape[model.landmark_index[30], 2]
     x, y = model.landmarks(drive.alpha, drive.beta, drive.pose, 128)[0, 30].long()
-    assert abs(flow[0, 0, y, x] + 2 * r.FOCAL * 0.2 / depth) < 2e-3
+    assert abs(flow[0, 0, y, x] + 2 * camera.FOCAL * 0.2 / depth) < 2e-3
     assert flow[0, 1].abs().max() < 1e-3
     assert (flow[mask.expand_as(flow) == 0] == 0).all()

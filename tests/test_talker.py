@@ -12,34 +12,31 @@ from PIL import Image
 
 from emolib import talker as module
 from emolib.ame import Ame
-from emolib.corpus.expressions import NECK, rotation
+from emolib.demo import portrait, speech
 from emolib.eac import Eac
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
+from emolib.face.behaviour import NECK
+from emolib.face.camera import rotation
 from emolib.face.fitting import fit_photograph
-from emolib.face.landmarks import detect, load_image
-from emolib.face.model import Coefficients, FaceModel
+from emolib.face.landmarks import detect
+from emolib.face.loaders import load_face_model
+from emolib.face.model import Coefficients
 from emolib.hef import Hef
 from emolib.media.audio import SAMPLE_RATE, decode_audio, mel, save_wav
+from emolib.media.pictures import load_image
 from emolib.media.video import read_video, video_info
-from emolib.release import sha256
-from emolib.talker import (
-    EmotionCondition,
-    Talker,
-    add_blinks,
-    check,
-    demo_portrait,
-    demo_speech,
-    head_motion,
-)
+from emolib.motion import add_blinks, head_motion
+from emolib.talker import EmotionCondition, Talker, check
+from emolib.weights import sha256
 
-VOICE = demo_speech("Hello, you.")[: SAMPLE_RATE * 2 // 5]
+VOICE = speech("Hello, you.")[: SAMPLE_RATE * 2 // 5]
 NAMES = ("clip.safetensors", "eac.safetensors", "hef.safetensors", "face_model.npz")
 
 
 @functools.cache
-def portrait() -> np.ndarray:
-    return np.ascontiguousarray(demo_portrait()[:241, 100:341])  # odd sides
+def small_portrait() -> np.ndarray:
+    return np.ascontiguousarray(portrait()[:241, 100:341])  # odd sides
 
 
 def make_weights(folder):
@@ -50,7 +47,7 @@ def make_weights(folder):
     eac.beta_std *= 0.3
     eac.save(folder / NAMES[1])
     Hef(size=64, sigma_dim=16, channels=256, channels_max=16, style_dim=16).save(folder / NAMES[2])
-    FaceModel.load().save(folder / NAMES[3])
+    load_face_model().save(folder / NAMES[3])
     (folder / "manifest.json").write_text(json.dumps({"files": {n: sha256(folder / n) for n in NAMES}}))
     return folder
 
@@ -74,7 +71,7 @@ def quick_fit(monkeypatch):
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001)])
 def test_a_whole_video(talker, tmp_path, fps):
     out, seen = tmp_path / "new" / "talk.mp4", []
-    report = talker.talk(portrait(), VOICE, "happy", 3, out, fps=fps, progress=lambda *x: seen.append(x))
+    report = talker.talk(small_portrait(), VOICE, "happy", 3, out, fps=fps, progress=lambda *x: seen.append(x))
     info = video_info(out)
     assert (info.fps, info.n_frames, info.width, info.height) == (fps, report.frames, 242, 242)
     assert abs(info.duration - info.audio_duration) < 1 / fps
@@ -83,12 +80,12 @@ def test_a_whole_video(talker, tmp_path, fps):
     assert seen[-1] == (report.frames, report.frames) and [p.name for p in out.parent.iterdir()] == ["talk.mp4"]
     assert any("even" in note for note in report.notes)
     frames = read_video(out).astype(int)
-    assert np.abs(frames[:, :20, :20] - portrait()[:20, :20]).mean() < 4  # the picture around the face stays
+    assert np.abs(frames[:, :20, :20] - small_portrait()[:20, :20]).mean() < 4  # the picture around the face stays
     assert np.abs(np.diff(frames[:, 60:200, 60:200], axis=0)).mean() > 0.05  # the face does not
 
 
 def test_same_request_same_frames(talker, tmp_path):
-    request = check(portrait(), VOICE[:1600], "sad", 1.5, tmp_path / "a.mp4", seed=3)
+    request = check(small_portrait(), VOICE[:1600], "sad", 1.5, tmp_path / "a.mp4", seed=3)
     first, again = (np.stack(list(talker.frames(request))) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert first.shape == (2, 241, 241, 3)
@@ -99,12 +96,12 @@ def test_failure_half_way_leaves_nothing(talker, tmp_path):
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        talker.talk(portrait(), VOICE[:1600], "happy", 2, tmp_path / "a.mp4", progress=stop)
+        talker.talk(small_portrait(), VOICE[:1600], "happy", 2, tmp_path / "a.mp4", progress=stop)
     assert not list(tmp_path.iterdir())
 
 
 def test_emotions_from_words_face_and_voice(talker, tmp_path):
-    Image.fromarray(portrait()).save(tmp_path / "face.png")
+    Image.fromarray(small_portrait()).save(tmp_path / "face.png")
     save_wav(tmp_path / "voice.wav", VOICE)
     codes = []
     for condition in (
@@ -112,7 +109,7 @@ def test_emotions_from_words_face_and_voice(talker, tmp_path):
         EmotionCondition(image=tmp_path / "face.png"),
         EmotionCondition(audio=tmp_path / "voice.wav"),
     ):
-        codes.append(talker.embed(check(portrait(), VOICE, condition, 2, tmp_path / "a.mp4").emotion))
+        codes.append(talker.embed(check(small_portrait(), VOICE, condition, 2, tmp_path / "a.mp4").emotion))
         assert codes[-1].shape == (384,) and float(codes[-1].norm()) == pytest.approx(1, abs=1e-4)
     assert not torch.allclose(codes[0], codes[1]) and not torch.allclose(codes[1], codes[2])
 
@@ -121,8 +118,8 @@ def test_still_pose_and_other_rate(talker, tmp_path):
     """At 50 fps every second pair of frames straddles a frame of 25 fps: the same motion, sampled twice as often."""
     own = Coefficients.zeros(1)
     options = {"pose": "still", "blinks": False}
-    slow = talker.coefficients(check(portrait(), VOICE, "sad", 2, tmp_path / "a.mp4", **options), own)[0]
-    fast = talker.coefficients(check(portrait(), VOICE, "sad", 2, tmp_path / "a.mp4", fps=50, **options), own)[0]
+    slow = talker.coefficients(check(small_portrait(), VOICE, "sad", 2, tmp_path / "a.mp4", **options), own)[0]
+    fast = talker.coefficients(check(small_portrait(), VOICE, "sad", 2, tmp_path / "a.mp4", fps=50, **options), own)[0]
     assert len(fast) == 2 * len(slow) and not slow.pose.any()
     middle = (fast.beta[2:-2:2] + fast.beta[3:-2:2]) / 2
     torch.testing.assert_close(middle[0], slow.beta[1], atol=0.2 * float(slow.beta.std()), rtol=0)
@@ -130,7 +127,7 @@ def test_still_pose_and_other_rate(talker, tmp_path):
 
 
 def test_head_motion_is_small_smooth_and_about_the_neck():
-    voice = demo_speech()
+    voice = speech()
     motion = head_motion(mel(voice), 75, Fraction(25), np.random.default_rng(0))
     assert motion.shape == (75, 6) and np.abs(motion[:, :3]).max() < 0.12  # 7 degrees
     assert np.abs(motion[0, :3]).max() < 0.005 and np.abs(np.diff(motion[:, :3], axis=0)).max() < 0.03
@@ -142,7 +139,7 @@ def test_head_motion_is_small_smooth_and_about_the_neck():
 
 
 def test_blinks_close_the_eyes():
-    model = FaceModel.load()
+    model = load_face_model()
     beta = add_blinks(model, torch.zeros(2, 64), np.array([0.0, 1.0], np.float32))
     assert not beta[0].any()
     lids = model.landmarks(torch.zeros(2, 80), beta, torch.zeros(2, 6), 256)[:, 36:42]
@@ -153,9 +150,9 @@ def test_blinks_close_the_eyes():
 
 
 def test_several_faces(tmp_path):
-    small = np.asarray(Image.fromarray(portrait()).resize((180, 180)))
+    small = np.asarray(Image.fromarray(small_portrait()).resize((180, 180)))
     group = np.full((260, 460, 3), 128, np.uint8)
-    group[:180, :180], group[:241, 200:441] = small, portrait()
+    group[:180, :180], group[:241, 200:441] = small, small_portrait()
     request = check(group, VOICE, "happy", 2, tmp_path / "a.mp4")
     assert len(request.faces) == 2 and request.faces[0].box[0] > 200 and "2 faces found" in request.notes[0]
     second = check(group, VOICE, "happy", 2, tmp_path / "a.mp4", face=2)
@@ -166,7 +163,7 @@ def test_several_faces(tmp_path):
 
 
 def test_large_pictures_are_shrunk(tmp_path):
-    large = np.asarray(Image.fromarray(portrait()).resize((2410, 2410)))
+    large = np.asarray(Image.fromarray(small_portrait()).resize((2410, 2410)))
     request = check(large, VOICE, "happy", 2, tmp_path / "a.mp4")
     assert request.image.shape == (1920, 1920, 3) and "shrunk" in request.notes[0]
 
@@ -174,7 +171,7 @@ def test_large_pictures_are_shrunk(tmp_path):
 def test_refusals_before_any_weights(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "file").write_text("no folder")
-    good = {"source": portrait(), "audio": VOICE, "emotion": "happy", "intensity": 2, "out": tmp_path / "a.mp4"}
+    good = {"source": small_portrait(), "audio": VOICE, "emotion": "happy", "intensity": 2, "out": tmp_path / "a.mp4"}
     for change, said in [
         ({"source": tmp_path / "absent.png"}, "no image at"),
         ({"source": tmp_path / "text.png"}, "not an image"),
@@ -224,18 +221,18 @@ def test_weights_that_do_not_belong_together(talker):
 
 
 def test_demo_speech_is_about_three_seconds():
-    assert 2.5 < len(demo_speech()) / SAMPLE_RATE < 4
+    assert 2.5 < len(speech()) / SAMPLE_RATE < 4
 
 
 @pytest.mark.parametrize("name, low, high", [("hopper", -0.8, 1.2), ("astronaut", 2.5, 5.5)])
 def test_lips_of_a_photograph_are_fitted_as_far_apart_as_they_are(name, low, high):
     """Closed in one portrait; in the other a smile whose teeth are 4 to 5 px high in the crop, read off the picture."""
     files = {"hopper": matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)}
-    image = load_image(files[name]) if name in files else demo_portrait()
+    image = load_image(files[name]) if name in files else portrait()
     found = detect(image)[0].landmarks
     alignment = Alignment.from_landmarks(found, 128)
-    fit = fit_photograph(FaceModel.load(), alignment.crop(image), alignment.points(found))
+    fit = fit_photograph(load_face_model(), alignment.crop(image), alignment.points(found))
     c = fit.coefficients
-    points = FaceModel.load().landmarks(c.alpha, c.beta, c.pose, 128)[0]
+    points = load_face_model().landmarks(c.alpha, c.beta, c.pose, 128)[0]
     assert low < float(points[66, 1] - points[62, 1]) < high
     assert np.allclose(fit.landmarks[0], alignment.points(found))

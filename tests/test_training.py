@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from emolib.errors import EmolibError
-from emolib.stage import Stage, project_root
-from emolib.training import Trainer
+from emolib.pipeline.stage import Stage, project_root
+from emolib.train.loop import Trainer
 from emolib.weights import load_into, load_weights, save_weights
 
 

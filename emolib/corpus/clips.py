@@ -10,23 +10,21 @@ Fitted 3DMM coefficients, which every corpus can have, are kept apart from the t
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from emolib.errors import EmolibError
+from emolib.face.model import Coefficients
+from emolib.face.npz import write_npz
+from emolib.files import replacing, write_atomic
 from emolib.media.audio import decode_audio, save_wav
 from emolib.media.video import VideoWriter, read_video
 from emolib.params import EMOTIONS, INTENSITIES
-
-if TYPE_CHECKING:
-    from emolib.face.model import Coefficients
 
 COLUMNS = ("corpus", "split", "clip_id", "identity", "emotion", "intensity", "text", "fps", "n_frames")
 SPLITS = ("train", "test", "unseen")  # unseen: test people with emotions that are none of EMOTIONS
@@ -62,13 +60,11 @@ class Clip:
         """float32 (n_samples,), 16 kHz."""
         return decode_audio(self._file(".wav"))
 
-    def coefficients(self) -> "Coefficients":
+    def coefficients(self) -> Coefficients:
         """The fitted 3DMM coefficients, one row a frame. Raises :class:`EmolibError` if the clip was not fitted."""
         path = None if self._fitted is None else self._fitted / f"{self.clip_id}.npz"
         if path is None or not path.is_file():
             raise EmolibError(f"clip {self.clip_id} has no fitted coefficients ({path}); run the stage 02_fitting")
-        from emolib.face.model import Coefficients  # loads torch, which pictures and sound do without
-
         return Coefficients.load(path)
 
     def truth(self) -> dict[str, np.ndarray]:
@@ -110,6 +106,11 @@ class Corpus:
 
     def __repr__(self) -> str:
         return f"Corpus({self.root}, {len(self)} clips, {self.table['identity'].nunique()} identities)"
+
+    def fitted(self) -> "Corpus":
+        """The clips that have fitted coefficients: the stage 02_fitting sets one aside when no face is found in it."""
+        found = [self._fitted is not None and (self._fitted / f"{k}.npz").is_file() for k in self.table["clip_id"]]
+        return Corpus(self.table[found], self.root, self._fitted)
 
     def select(self, **columns) -> "Corpus":
         """Clips whose columns equal a value or are in a list: ``select(split="train", emotion=["happy", "sad"])``."""
@@ -192,11 +193,7 @@ class CorpusWriter:
                 video.write(frame)
         save_wav(self.folder / f"{clip_id}.wav", audio)
         if truth is not None:
-            path = self.folder / f"{clip_id}.npz"
-            temporary = path.with_name(path.name + ".tmp")
-            with temporary.open("wb") as file:
-                np.savez(file, **truth)
-            os.replace(temporary, path)
+            write_npz(self.folder / f"{clip_id}.npz", truth, compressed=False)
         record["n_frames"] = len(frames)
         line = json.dumps({"fingerprint": self.fingerprint, "record": record}, sort_keys=True)
         with (self.folder / JOURNAL).open("a") as file:
@@ -216,15 +213,11 @@ class CorpusWriter:
         if not records:
             raise EmolibError(f"no clips were written to {self.folder}; nothing to index")
         lines = [json.dumps({"fingerprint": self.fingerprint, "record": r}, sort_keys=True) for r in records]
-        self._replace(JOURNAL, lambda path: path.write_text("\n".join(lines) + "\n"))
+        write_atomic(self.folder / JOURNAL, "\n".join(lines) + "\n")
         table = pd.DataFrame.from_records(records, columns=list(COLUMNS))
-        self._replace("clips.parquet", lambda path: table.to_parquet(path, index=False))
+        with replacing(self.folder / "clips.parquet") as path:
+            table.to_parquet(path, index=False)
         for path in self.folder.iterdir():
-            if path.suffix in (".mp4", ".wav", ".npz", ".tmp") and path.stem not in self._done:
+            if path.suffix == ".tmp" or (path.suffix in (".mp4", ".wav", ".npz") and path.stem not in self._done):
                 path.unlink()
         return Corpus.open(self.folder)
-
-    def _replace(self, name: str, write) -> None:
-        temporary = self.folder / f"{name}.tmp"
-        write(temporary)
-        os.replace(temporary, self.folder / name)

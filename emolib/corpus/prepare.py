@@ -27,7 +27,7 @@ from emolib.corpus.clips import JOURNAL, Corpus, CorpusWriter, journal
 from emolib.corpus.convert import FPS, aligned_frames, convert, fault_of, reason_of, resampled_indices
 from emolib.corpus.takes import Take, check_request
 from emolib.errors import EmolibError
-from emolib.stage import write_atomic
+from emolib.files import write_atomic
 
 __all__ = ["WALKERS", "aligned_frames", "prepare", "resampled_indices", "split_of", "splits", "summary", "walk"]
 WALKERS = {"mead": mead.walk, "ravdess": ravdess.walk, "cremad": cremad.walk}

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emolib.errors import EmolibError
+from emolib.params import CORPORA, SPLITS, VIEWS
 
-CORPORA = ("mead", "ravdess", "cremad")
-SPLITS = ("identity", "official")
-VIEWS = ("front", "down", "top", "left_30", "left_60", "right_30", "right_60")  # MEAD's cameras
 _LFS = b"version https://git-lfs"
 
 

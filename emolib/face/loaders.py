@@ -1,52 +1,54 @@
 """Face models on disk, as a :class:`emolib.face.model.FaceModel`: our own npz, BFM09 as D3DFR packs it, the ICT face kit.
 
 Each reader gives the arrays that our npz holds, by the same names and in the conventions of :mod:`emolib.face.model`;
-:func:`load` checks them, whoever wrote them, and assembles the model. The kit is read by :mod:`emolib.face.ict`.
+`load_face_model` checks them, whoever wrote them, and assembles the model. The kit is read by :mod:`emolib.face.ict`.
 
 Sources: Paysan et al., "A 3D face model for pose and illumination invariant face recognition", AVSS 2009 (BFM09); Deng et
 al., "Accurate 3D face reconstruction with weakly-supervised learning", CVPRW 2019 (D3DFR, its file layout and its
 expressions after Guo et al. 2018).
 """
 
+import os
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import torch
 
 from emolib.errors import EmolibError
-from emolib.face.heads import ARKIT
-from emolib.face.model import SIZES, FaceModel, checked, read_npz
+from emolib.face.arkit import ARKIT
+from emolib.face.ict import ICT_REMEDY, read_ict
+from emolib.face.model import ARRAYS, INDICES, REGIONS, FaceModel
+from emolib.face.npz import checked, in_range, read_npz, refuse_file
+from emolib.weights import PRETRAINED
 
-REGIONS = ("face", "mouth", "teeth", "tongue", "eyes", "socket", "skin", "lips", "ears", "neck", "scalp")
-ARRAYS = {  # what a model must have: shape, with V vertices, F triangles, T texture coordinates
-    "mean_shape": ("V", 3),
-    "id_basis": (SIZES["alpha"], "V", 3),
-    "exp_basis": (SIZES["beta"], "V", 3),
-    "mean_albedo": ("V", 3),
-    "albedo_basis": (SIZES["delta"], "V", 3),
-    "triangles": ("F", 3),
-    "landmark_index": (68,),
-    "uv": ("T", 2),
-    "uv_triangles": ("F", 3),
-    "arkit_to_beta": (len(ARKIT), SIZES["beta"]),
-    "beta_to_arkit": (SIZES["beta"], len(ARKIT)),
-    "mm_per_unit": (),
-}
-INDICES = {"triangles": "V", "landmark_index": "V", "uv_triangles": "T"}  # into what
+SHIPPED = "face_model.npz"
 
 
-def load(path: str | Path) -> FaceModel:
-    """A folder is the ICT face kit, ``.mat`` is BFM09 of D3DFR, anything else our npz.
+def default_path() -> Path:
+    """The file of the face model that ships. Raises :class:`EmolibError` if it is not there."""
+    path = PRETRAINED / SHIPPED
+    if not path.is_file():
+        raise EmolibError(
+            f"no face model at {path}, where the shipped one lies; fetch it or run `python -m synthface.build`"
+        )
+    return path
 
-    Raises :class:`EmolibError` for what is missing, unreadable, of a wrong shape or type, not finite, or out of range.
+
+def load_face_model(path: str | Path | None = None) -> FaceModel:
+    """A face model on disk: a folder is the ICT face kit, ``.mat`` is BFM09 of D3DFR, anything else our npz.
+
+    Without ``path`` the one that ``$EMOLIB_FACE_MODEL`` names, else the shipped one. Raises :class:`EmolibError` for what is missing,
+    unreadable, of a wrong shape or type, not finite, or out of range.
     """
-    path = Path(path)
+    if path is None and (named := os.environ.get("EMOLIB_FACE_MODEL")):
+        if not Path(named).exists():
+            raise EmolibError(f"no {named}, which EMOLIB_FACE_MODEL names; expected a face model: correct or unset it")
+        path = named
+    path = default_path() if path is None else Path(path)
     if path.is_dir():
-        from emolib.face.ict import ICT_REMEDY, read_ict  # it stands on this module
-
-        return _assemble(path, read_ict(path), ICT_REMEDY)
+        default = read_npz(default_path(), (*ARRAYS, "arkit_names"), "face model")
+        return _assemble(path, read_ict(path, default), ICT_REMEDY)
     if path.suffix.lower() == ".mat":
         return _assemble(path, read_bfm(path), BFM_REMEDY)
     return _assemble(path, read_npz(path, (*ARRAYS, "arkit_names"), "face model"), "make the file anew")
@@ -91,15 +93,6 @@ def _assemble(path: Path, arrays: dict[str, np.ndarray], remedy: str) -> FaceMod
         mm_per_unit=scale,
         explained=torch.from_numpy(share.astype(np.float32)),
     )
-
-
-def refuse_file(path: Path, remedy: str, name: str, found: str, expected: str) -> NoReturn:
-    raise EmolibError(f"{name} of {path} {found}; expected {expected}: {remedy}")
-
-
-def in_range(refuse, name: str, index: np.ndarray, first: int, last: int) -> None:
-    if index.size and (index.min() < first or index.max() > last):
-        refuse(name, f"runs from {index.min()} to {index.max()}", f"{first} to {last}")
 
 
 # BFM09 and Exp_PCA -------------------------------------------------------------------------------------------------

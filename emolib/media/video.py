@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from emolib.errors import EmolibError
+from emolib.files import replacing
 from emolib.media.audio import SAMPLE_RATE, resample
 
 AUDIO_RATE = 48000  # an AAC packet is 1024 samples: 21 ms at this rate, shorter than a video frame
@@ -55,9 +56,9 @@ class VideoWriter:
         self.fps = Fraction(fps)
         self.width, self.height = (size, size) if isinstance(size, int) else size
         self.n_frames = 0
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        self._whole = replacing(self.path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = self._whole.__enter__()
             options = {} if lossless else {"movflags": "+faststart"}
             self._container = av.open(str(self._temporary), "w", format="mp4", options=options)
         except OSError as error:
@@ -122,7 +123,7 @@ class VideoWriter:
         if self._audio is not None:
             self._mux(self._audio.encode(None))
         self._container.close()
-        os.replace(self._temporary, self.path)
+        self._whole.__exit__(None, None, None)
 
     def abort(self) -> None:
         """Drops the unfinished file."""
@@ -130,7 +131,7 @@ class VideoWriter:
             self._container.close()
         except OSError:
             pass  # the disk that filled up is why we abort; the file goes anyway
-        self._temporary.unlink(missing_ok=True)
+        self._whole.__exit__(GeneratorExit, GeneratorExit(), None)
 
     def __enter__(self) -> "VideoWriter":
         return self

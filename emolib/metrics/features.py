@@ -14,7 +14,7 @@ def _pair(features, target) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12)
 
 
 def efd(features, target) -> np.ndarray:
@@ -29,9 +29,11 @@ def efd(features, target) -> np.ndarray:
 
 
 def csim(descriptors, target) -> np.ndarray:
-    """Cosine similarity of identity descriptors, (N,), in [-1, 1]."""
-    descriptors, target = _pair(descriptors, target)
-    return (_unit(descriptors) * _unit(target)).sum(1)
+    """Cosine similarity of identity descriptors (..., D), in [-1, 1]; shapes broadcast: ``csim(x[:, None], x)`` is all pairs."""
+    descriptors, target = np.asarray(descriptors, np.float64), np.asarray(target, np.float64)
+    if descriptors.shape[-1:] != target.shape[-1:] or not descriptors.ndim:
+        raise ValueError(f"expected feature arrays (..., D) of one D, got {descriptors.shape} and {target.shape}")
+    return (_unit(descriptors) * _unit(target)).sum(-1)
 
 
 def frechet_distance(features, target) -> float:

@@ -1,9 +1,11 @@
 """Landmark distance around the mouth (LMD, Chen et al. 2018) and over the face; landmarks are (T, 68, 2) pixels."""
 
 import numpy as np
+import torch
 
 MOUTH = slice(48, 68)
 EYES = slice(36, 48)
+INNER_LIPS = (62, 66)  # middle of the upper and the lower inner lip
 REFERENCE = 256.0  # pixels are counted on a crop of this side, whatever the size of the frames
 
 
@@ -36,3 +38,15 @@ def lmvd(landmarks: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
     """Mouth landmark velocity difference (M-LVD of Sinha et al.), (T - 1,): :func:`lmd` of the frame differences."""
     landmarks, target = _checked(landmarks, target)
     return lmd(np.diff(landmarks, axis=0), np.diff(target, axis=0), size)
+
+
+def mouth_opening(landmarks: torch.Tensor) -> torch.Tensor:
+    """(T,68,2) -> (T,): distance of the inner lips, in the landmarks' pixels."""
+    return (landmarks[:, INNER_LIPS[0]] - landmarks[:, INNER_LIPS[1]]).norm(dim=1)
+
+
+def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Pearson correlation of two series; nan where one of them does not move."""
+    a, b = a - a.mean(), b - b.mean()
+    scale = a.norm() * b.norm()
+    return float(a @ b / scale) if scale > 1e-6 else float("nan")

@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import torch
 
 from emolib.errors import EmolibError
+from emolib.media.pictures import to_tensor
 from emolib.metrics.features import csim, efd, frechet_distance
 from emolib.metrics.image import lpips, psnr, ssim
 from emolib.metrics.landmarks import lmd
@@ -122,23 +122,13 @@ def refer_all(clips: Sequence, judges: Judges, n_frames: int) -> list[Reference]
     return found
 
 
-def to_frames(images: torch.Tensor) -> np.ndarray:
-    """float (T, 3, H, W) in [0, 1] -> uint8 (T, H, W, 3)."""
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-
-
-def to_images(frames: np.ndarray) -> torch.Tensor:
-    """uint8 (T, H, W, 3) -> float (T, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-
-
 def score_clip(
     frames: np.ndarray, reference: Reference, judges: Judges, metrics: Sequence[str] = METRICS
 ) -> tuple[dict, np.ndarray]:
     """({metric: value}, distribution features) of one generated clip (T, S, S, 3) uint8 against the real one."""
     if frames.shape != reference.frames.shape:
         raise ValueError(f"generated frames {frames.shape} do not match the real ones {reference.frames.shape}")
-    images, real, few = to_images(frames), to_images(reference.frames), frames[::STRIDE]
+    images, real, few = to_tensor(frames), to_tensor(reference.frames), frames[::STRIDE]
     measures = {
         "EFD": lambda: efd(judges.emotion(few), reference.emotion).mean(),
         "Sync": lambda: judges.sync(frames, reference.audio, float(reference.clip.fps)),

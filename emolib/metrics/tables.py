@@ -90,7 +90,7 @@ def table3(rows: dict[str, Row], spread: Spread, corpus: str) -> pd.DataFrame:
 
 
 def table2(measured: list[dict], corpus: str) -> pd.DataFrame:
-    """Table 2. ``measured``: what :func:`emolib.metrics.judges.inference_cost` returns, and ``method``; parts may be
+    """Table 2. ``measured``: what :func:`emolib.critics.judges.inference_cost` returns, and ``method``; parts may be
     missing.
 
     "params M" is what was learned for the task; the frozen towers of AME are counted beside it.

@@ -1,0 +1,81 @@
+"""The synthetic corpus on disk: clips of :mod:`synthface`, made side by side, kept while nothing that they depend on has changed."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from emolib.corpus.clips import Corpus, CorpusWriter
+from emolib.errors import EmolibError
+from emolib.params import Base, Data
+from synthface.heads import HeadSampler
+from synthface.synth import ClipSpec, Studio, plan
+
+
+def _shoot(folder: str, fingerprint: str, studio: tuple, specs: list[ClipSpec]) -> int:
+    """One worker's share: all clips of one person. ``studio``: the arguments of :class:`Studio`. -> frames made."""
+    import numba
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    threadpool_limits(1)  # BLAS
+    studio, writer = _studio(*studio), CorpusWriter(folder, fingerprint)
+    for spec in specs:
+        writer.add(*studio.clip(spec))
+    return studio.frames * len(specs)
+
+
+_STUDIOS: dict[tuple, Studio] = {}
+
+
+def _studio(*key) -> Studio:
+    if key not in _STUDIOS:
+        _STUDIOS[key] = Studio(*key)
+    return _STUDIOS[key]
+
+
+def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, progress: bool = True) -> Corpus:
+    """Makes the synthetic corpus in ``folder`` and returns it. Clips that exist, made by the same code with the same parameters, are kept.
+
+    Same parameters, same bytes, whatever ``workers`` is (each is a process with one thread). Raises :class:`EmolibError` for an
+    odd ``base.size`` (H.264 needs even sides).
+    """
+    if base.size % 2:
+        raise EmolibError(f"base.size is {base.size}; expected an even number, which H.264 needs")
+    studio = (base.seed, base.size, data.seconds, data.randomise)
+    fingerprint = " ".join(["synth", *map(str, studio)])
+    writer = CorpusWriter(folder, fingerprint)
+    missing = [spec for spec in _planned(data, base.seed) if spec.clip_id not in writer]
+    people = sorted({spec.person for spec in missing})
+    HeadSampler(base.seed)  # builds its cache once, before several processes would at the same time
+    jobs = []
+    for person in people:
+        specs = [spec for spec in missing if spec.person == person]
+        half = (len(specs) + 1) // 2 if len(people) < 2 * workers else len(specs)  # few people: share each
+        jobs += [specs[i : i + half] for i in range(0, len(specs), half)]
+    context = multiprocessing.get_context("spawn")
+    arguments = (str(folder), fingerprint, studio)
+    with tqdm(total=len(missing), desc="clips", disable=not progress) as bar:
+        if workers < 2 or len(missing) < 4:
+            for specs in jobs:
+                _shoot(*arguments, specs)
+                bar.update(len(specs))
+        else:
+            with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+                futures = {pool.submit(_shoot, *arguments, specs): len(specs) for specs in jobs}
+                for future, count in futures.items():
+                    future.result()
+                    bar.update(count)
+    return writer.finish()
+
+
+def _planned(data: Data, seed: int) -> list[ClipSpec]:
+    sizes = {
+        "clips_per_identity": data.clips_per_identity,
+        "takes": data.takes,
+        "unseen_emotions": data.unseen_emotions,
+    }
+    return plan(data.train_identities, data.test_identities, seed, **sizes)
