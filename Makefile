@@ -30,7 +30,7 @@ repro: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest tests
-	$(BIN)/python -m emolib.pipeline.repro --profile smoke --copy .smoke --nbval
+	$(BIN)/python -m emolib.pipeline.repro --profile smoke --nbval
 
 release: install
 	$(BIN)/python -m emolib.pipeline.release
@@ -46,4 +46,4 @@ lab: install
 	$(BIN)/jupyter lab notebooks
 
 clean:
-	rm -rf .smoke .checkpoints
+	rm -rf .smoke .profiles .checkpoints

@@ -7,10 +7,10 @@ import torch
 from PIL import Image, ImageDraw
 
 from emolib.demo import portrait, speech
+from emolib.emotions import EMOTIONS
 from emolib.face.alignment import Alignment
 from emolib.face.fitting import fit_photograph
 from emolib.hef import make_drive
-from emolib.params import EMOTIONS
 from emolib.talker import Talker, check
 
 HERE = Path(__file__).resolve().parent

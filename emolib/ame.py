@@ -25,8 +25,8 @@ from torch import Tensor
 
 from emolib.compat import fix_torchvision
 from emolib.critics.emotion import standardised_face
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
-from emolib.params import EMOTIONS
 from emolib.prompts import TEMPLATES, free_prompts, prompts
 from emolib.weights import load_into, load_weights, save_weights
 

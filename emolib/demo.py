@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from emolib.params import EMOTIONS
+from emolib.emotions import EMOTIONS
 from synthface.speech import VOICES, Prosody, prosody, say
 
 TEXT = "Hello! It is so good to see you. Shall we begin?"

@@ -19,9 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
+from emolib.layers import Dropout
 from emolib.media.audio import MEL_RATE, N_MELS, mel_windows
-from emolib.params import EMOTIONS
 from emolib.weights import load_into, load_weights, save_weights
 
 BETA = 64
@@ -58,7 +59,8 @@ def _mlp(inside: int, hidden: int, outside: int) -> nn.Sequential:
 
 
 def _transformer(dim: int, depth: int, heads: int, dropout: float) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, dropout, F.gelu, batch_first=True, norm_first=True)
+    layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, 0.0, F.gelu, batch_first=True, norm_first=True)
+    layer.dropout, layer.dropout1, layer.dropout2 = Dropout(dropout), Dropout(dropout), Dropout(dropout)
     return nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
 
 
@@ -96,7 +98,7 @@ class _Stacked(nn.Module):
     def __init__(self, dim: int, depth: int, dropout: float):
         super().__init__()
         self.join = nn.Linear(2 * dim, dim)
-        layers = [nn.Sequential(nn.LayerNorm(dim), _mlp(dim, 4 * dim, dim), nn.Dropout(dropout)) for _ in range(depth)]
+        layers = [nn.Sequential(nn.LayerNorm(dim), _mlp(dim, 4 * dim, dim), Dropout(dropout)) for _ in range(depth)]
         self.layers = nn.ModuleList(layers)
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B,1+T,C) -> (B,1+T,C)
@@ -163,7 +165,7 @@ class Eac(nn.Module):
         if self.arch == "transformer":
             self.phi = _transformer(dim, depth, heads, dropout)
         elif self.arch == "gru":
-            self.phi = _Recurrent(dim, dim, depth, batch_first=True, dropout=dropout if depth > 1 else 0.0)
+            self.phi = _Recurrent(dim, dim, depth, batch_first=True)
         else:
             self.phi = _Stacked(dim, depth, dropout)
         self.beta_mlp = _mlp(dim, 2 * dim, BETA)  # Eq. 4
@@ -191,9 +193,9 @@ class Eac(nn.Module):
     def forward(self, windows: Tensor, z_emo: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
         """(beta_hat (B,T,64), sigma_hat (B,C)) for mel windows (B,T,W,80), emotion codes (B,D) and intensities (B,).
 
-        Windows that all modalities share (Eq. 2) may be given once: with B/M rows they are taken M times, as ``repeat`` does.
+        Windows that all M modalities of a clip share (Eq. 2) may be given once: with B/M rows each is taken M times in a row.
         """
-        tokens = self.audio_mlp(windows).repeat(len(z_emo) // len(windows), 1, 1)  # (B,T,C)
+        tokens = self.audio_mlp(windows).repeat_interleave(len(z_emo) // len(windows), 0)  # (B,T,C)
         tokens = torch.cat([(mu[:, None] * self.intensity)[:, None], tokens], 1)  # (B,1+T,C)
         emotion = self.emotion_mlp((z_emo - self.emotion_mean) / self.emotion_std)[:, None]
         tokens = self.phi(tokens + PE_SCALE * sinusoids(*tokens.shape[1:], tokens.device) + emotion)

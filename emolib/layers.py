@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,3 +60,19 @@ class StyleConv(nn.Module):
         y = F.conv2d(x, self.weight, padding=1)
         y = y * torch.rsqrt(power + 1e-8)[:, :, None, None].to(y.dtype)
         return activate(y + self.bias[:, None, None].to(y.dtype))
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask is drawn for the whole batch; each process that trains takes its own rows, so it is the same however many do."""
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.p:
+            return x
+        several = dist.is_available() and dist.is_initialized()
+        shares, own = (dist.get_world_size(), dist.get_rank()) if several else (1, 0)
+        keep = torch.rand(len(x) * shares, *x.shape[1:], device=x.device) >= self.p
+        return x * keep[own * len(x) : (own + 1) * len(x)] / (1 - self.p)

@@ -2,7 +2,7 @@
 
 One section a stage, named as the stage without its number (``eac`` for ``04_eac``: a key that starts with a digit
 cannot be set with ``dvc exp run -S``). The defaults below *are* the ``cpu`` profile; ``conf/base.yaml`` and
-``params.yaml`` are written from them (``python -m emolib.params --write``), the other profiles are overlays in
+``params.yaml`` are written from them (``python -m emolib.params --write``; edited values stay), the other profiles are overlays in
 ``conf/profile/``.
 """
 
@@ -17,17 +17,18 @@ from pathlib import Path
 import yaml
 
 from emolib.errors import EmolibError
+from emolib.files import write_atomic
+from emolib.prompts import TEMPLATES
 
-EMOTIONS = ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")
-INTENSITIES = (1, 2, 3)
 # Real corpora; how they are split by default and as MEAD's owners do; MEAD's cameras.
 CORPORA = ("mead", "ravdess", "cremad")
 SPLITS = ("identity", "official")
 VIEWS = ("front", "down", "top", "left_30", "left_60", "right_30", "right_60")  # MEAD's cameras
 
 
-def _number(default, low, high, doc):
-    return field(default=default, metadata={"low": low, "high": high, "doc": doc})
+def _number(default, low, high, doc, scoring=False):
+    """scoring: the parameter is for what is measured on finished weights; they do not depend on it."""
+    return field(default=default, metadata={"low": low, "high": high, "doc": doc, "scoring": scoring})
 
 
 def _choice(default, choices, doc):
@@ -40,6 +41,19 @@ def _text(default, doc):
 
 def _texts(default, doc):
     return field(default_factory=lambda: tuple(default), metadata={"doc": doc})
+
+
+def trained_by(section: type) -> tuple[str, ...]:
+    """The keys of a section that trained weights may depend on: all but those for scoring and the list of variants."""
+    return tuple(f.name for f in dataclasses.fields(section) if not f.metadata.get("scoring") and f.name != "variants")
+
+
+class Section:
+    """What all sections can do."""
+
+    def training(self) -> dict:
+        """The keys of :func:`trained_by` with their values, as a :class:`emolib.train.loop.Training` takes them."""
+        return {name: getattr(self, name) for name in trained_by(type(self))}
 
 
 @dataclass(frozen=True)
@@ -69,16 +83,7 @@ class Data:
         False, (True, False), "train on random skins, scenes, crops and occluders: for generators of real photographs"
     )
     templates: tuple[str, ...] = _texts(
-        (
-            "a {} face",
-            "a {} person",
-            "a photo of a {} face",
-            "a person looking {}",
-            "someone who feels {}",
-            "a {} expression",
-            "the face of a person who is {}",
-            "this person is {}",
-        ),
+        TEMPLATES,
         "wordings of an emotion prompt; {} is the adjective",
     )
 
@@ -108,7 +113,7 @@ class Critics:
 
 
 @dataclass(frozen=True)
-class Eac:
+class Eac(Section):
     variants: tuple[str, ...] = _texts(
         ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), "Table 3 rows of EAC; a DVC matrix"
     )
@@ -121,7 +126,7 @@ class Eac:
     keys: int = _number(2, 1, 64, "frames a clip that are decoded for the image losses and e_img")
     renders: int = _number(8, 1, 4096, "results rendered a step, for L_emo and L_rec")
     render_size: int = _number(96, 32, 512, "side of what is rendered for L_emo and L_rec, pixels")
-    test_clips: int = _number(22, 1, 10**6, "test clips that the scores are measured on")
+    test_clips: int = _number(22, 1, 10**6, "test clips that the scores are measured on", scoring=True)
     lr: float = _number(2e-3, 1e-7, 1.0, "Adam's peak learning rate (Sec. 4.1: 2e-4)")
     lambda_clip: float = _number(1.0, 0.0, 1e4, "Eq. 5")
     lambda_emo: float = _number(1.0, 0.0, 1e4, "Eq. 5")
@@ -131,7 +136,7 @@ class Eac:
 
 
 @dataclass(frozen=True)
-class Hef:
+class Hef(Section):
     variants: tuple[str, ...] = _texts(("full", "wo_res", "wo_hie"), "Table 3 rows of HEF; a DVC matrix")
     steps: int = _number(120, 1, 10**7, "optimiser steps of the generator")
     batch_size: int = _number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
@@ -154,7 +159,7 @@ class Hef:
         0.25, 0.0, 1.0, "share of sources from the drive's own clip, as at test (ours; paper: 0)"
     )
     recolour: bool = _choice(True, (True, False), "random colours, the same for source and drive (ours)")
-    test_pairs: int = _number(16, 1, 10**4, "test clips that are scored, 4 frames each")
+    test_pairs: int = _number(16, 1, 10**4, "test clips that are scored, 4 frames each", scoring=True)
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ class Ecg:
     perceptual: str = _choice(
         "squeeze", ("squeeze", "alex", "vgg"), "backbone of Eq. 7 (the paper: vgg, ten times the cost)"
     )
-    one_shot_steps: int = _number(5, 0, 1000, "iterations of one-shot tuning on the source (Sec. 4.1: up to 5)")
+    one_shot_steps: int = _number(5, 0, 1000, "iterations of one-shot tuning on the source (Sec. 4.1: up to 5)", scoring=True)
 
 
 @dataclass(frozen=True)
@@ -266,27 +271,30 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     return from_dict(values or {})
 
 
-def default_yaml() -> str:
-    """The default parameters as commented YAML, in the order of the stages."""
-    lines = ["# Written by `python -m emolib.params --write` from the defaults in emolib/params.py (the cpu profile)."]
+def as_yaml(params: Params | None = None) -> str:
+    """Parameters (default: the defaults) as commented YAML, in the order of the stages."""
+    params = params or Params()
+    lines = ["# Keys, types and comments: emolib/params.py (`python -m emolib.params --write` writes them anew and keeps the values)."]
     for section in dataclasses.fields(Params):
         lines.append(f"{section.name}:")
         for f in dataclasses.fields(section.default_factory):
-            value = f.default if f.default is not dataclasses.MISSING else list(f.default_factory())
+            value = getattr(getattr(params, section.name), f.name)
+            value = list(value) if isinstance(value, tuple) else value
             text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
             lines.append(f"  {f.name}: {text}  # {f.metadata['doc']}")
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m emolib.params", description="check params.yaml, or write it")
-    parser.add_argument("--write", action="store_true", help="write conf/base.yaml and params.yaml from the defaults")
-    if parser.parse_args().write:
-        for path in ("conf/base.yaml", "params.yaml"):
-            Path(path).write_text(default_yaml())
-        return 0
+    parser = argparse.ArgumentParser(prog="python -m emolib.params", description="check params.yaml, or write it anew")
+    parser.add_argument("--write", action="store_true", help="params.yaml with today's keys and comments; its values stay")
+    parser.add_argument("--defaults", action="store_true", help="with --write: the defaults in place of its values")
+    args = parser.parse_args()
     try:
-        load_params()
+        kept = Params() if args.defaults or not Path("params.yaml").is_file() else load_params()
+        if args.write:
+            write_atomic("conf/base.yaml", as_yaml())  # what profiles are laid over
+            write_atomic("params.yaml", as_yaml(kept))
     except EmolibError as error:
         print(error, file=sys.stderr)
         return 2

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
-from emolib.params import EMOTIONS, Data
 
 # Every class has as many: the means over the wordings of a class weigh alike, and arrays of them are rectangular.
 WORDS = {
@@ -40,7 +40,16 @@ STRENGTH = {
 }
 AMOUNT = {1: ("slight", "mild", "faint"), 2: ("", "clear", "moderate"), 3: ("great", "extreme", "deep")}
 NOUN_TEMPLATES = ("a look of {}", "a face that shows {}", "a person who feels {}", "{} is written on the face")
-TEMPLATES = Data().templates
+TEMPLATES = (
+    "a {} face",
+    "a {} person",
+    "a photo of a {} face",
+    "a person looking {}",
+    "someone who feels {}",
+    "a {} expression",
+    "the face of a person who is {}",
+    "this person is {}",
+)
 
 
 def _check(emotion: str, templates: Sequence[str]) -> None:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from emolib.eac import Eac, emotion_code, predict
+from emolib.emotions import EMOTIONS
 from emolib.face.model import Coefficients
 from emolib.media.audio import mel, mel_windows
 from emolib.media.pictures import to_tensor
-from emolib.params import EMOTIONS
 
 
 @torch.no_grad()

@@ -6,11 +6,10 @@ python scripts/train_dense.py            writes data/pretrained/dense.safetensor
 import argparse
 from pathlib import Path
 
-import torch
-
 from emolib.face.dense import SIZE, WEIGHTS, DenseNet, dense_index
-from emolib.face.loaders import load_face_model
-from emolib.train.dense import score, train_dense
+from emolib.face.loaders import default_path, load_face_model
+from emolib.train.dense import DenseTraining, score
+from emolib.train.loop import train
 from synthface.portraits import HELD_OUT, portrait_set
 
 
@@ -28,19 +27,12 @@ def main() -> None:
     index = dense_index(model)
     known = {"size": SIZE, "seed": arguments.seed}
     images, points = portrait_set(arguments.people, index, **known)
-    torch.manual_seed(arguments.seed)
-    net = DenseNet(index.tolist())
-    train_dense(
-        net,
-        model,
-        images,
-        points,
-        steps=arguments.steps,
-        seed=arguments.seed,
-        checkpoints=arguments.checkpoints,
-        precision="bf16",
-    )
-    net.save(arguments.out)
+    training = DenseTraining(
+        images=images, points=points, index=tuple(index.tolist()), face_model=default_path(),
+        steps=arguments.steps, seed=arguments.seed, precision="bf16",
+    )  # fmt: skip
+    train(training, arguments.out, checkpoints=arguments.checkpoints)
+    net = DenseNet.load(arguments.out)
     print(score(net, *portrait_set(40, index, first=HELD_OUT, **known)))
 
 

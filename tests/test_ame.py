@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 
 from emolib.ame import DEFAULT_MODEL, Ame, _minilm_folder
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
-from emolib.params import EMOTIONS
-from emolib.train.ame import train_clip
+from emolib.train.ame import ClipTraining, label_bank
 from emolib.train.emotion import FrameBank
+from emolib.train.loop import Loop
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +92,24 @@ def test_training_puts_images_at_their_words(tmp_path):
     emotion = torch.tensor([6, 6, 5, 5])
     bank = FrameBank(images, emotion, torch.full((4,), 2), ("a", "b", "a", "b"))
     before = ame.text(["sad"]).clone()
-    run = train_clip(ame, bank, steps=12, batch_size=8, lr=3e-3, seed=3, checkpoints=tmp_path, device="cpu")
+    training = ClipTraining(
+        corpus=None,
+        face_model=None,
+        templates=(),
+        steps=12,
+        seed=3,
+        batch_size=8,
+        lr=3e-3,
+        frames_per_clip=2,
+        cache_mb=1,
+    )
+    training.ame, training.bank = ame, bank
+    training.anchors, training.wordings = ame.text(EMOTIONS), label_bank(ame, 3)
+    visual = ame.model.visual.requires_grad_(True).train()
+    training.models, training.optimizers = {"clip": visual}, {"clip": torch.optim.AdamW(visual.parameters(), lr=3e-3)}
+    history = Loop(training, checkpoints=tmp_path, device="cpu").run()
     ame.model.visual.train()  # in twelve steps the running statistics of BatchNorm have not settled
     answer = ame.similarity(images[:, 0].float() / 255 + 0.01 * torch.rand(4, 3, 64, 64)).argmax(1)
     assert torch.equal(answer, emotion)
-    assert run.history[-1]["loss"] < np.log(8) + 0.5
+    assert history[-1]["loss"] < np.log(8) + 0.5
     assert torch.equal(Ame(ame.model, ame.tokenizer, ame.config).text(["sad"]), before)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from emolib.corpus import cremad, mead, ravdess
 from emolib.corpus.prepare import split_of, splits, walk
 from emolib.corpus.takes import VIEWS
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
-from emolib.params import EMOTIONS
 
 MEAD_FORMS = {
     "as published": "{id}/video/{view}/{emotion}/level_{level}/{number}.mp4",

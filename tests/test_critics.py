@@ -2,19 +2,21 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from emolib.critics.emotion import KINDS, WINDOW, EmotionNet, face_window, standardised_face
 from emolib.critics.identity import identity_descriptor
 from emolib.critics.sync import VIDEO, SyncNet, _at_25_fps, clip_windows, sync_auc, sync_curves
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.metrics.confusion import accuracy, confusion
 from emolib.metrics.features import csim
-from emolib.params import EMOTIONS
 from emolib.train.augment import augment
-from emolib.train.emotion import FrameBank, train_emotion
-from emolib.train.sync import MouthBank, train_sync
+from emolib.train.emotion import EmotionTraining, FrameBank
+from emolib.train.loop import Loop
+from emolib.train.sync import MouthBank, SyncTraining
 
 
 @dataclass
@@ -147,18 +149,21 @@ def test_emotion_training_learns_and_repeats_itself(kind, corpus, tmp_path):
     def train(folder):
         torch.manual_seed(0)
         net = EmotionNet(kind, features=32)
-        run = train_emotion(
-            net,
-            bank,
+        training = EmotionTraining(
+            corpus=None,
+            face_model=None,
+            kind=kind,
             steps=12,
+            seed=1,
             batch_size=12,
             lr=5e-3,
-            seed=1,
-            checkpoints=tmp_path / folder,
-            device="cpu",
-            log_every=1,
+            frames_per_clip=4,
+            cache_mb=1,
         )
-        return net, run.curves().loss
+        training.bank, training.models = bank, {training.name: net.train()}
+        training.optimizers = {training.name: torch.optim.AdamW(net.parameters(), lr=5e-3)}
+        history = Loop(training, checkpoints=tmp_path / folder, device="cpu", log_every=1).run()
+        return net, pd.DataFrame(history).loss
 
     (net, loss), (again, _) = train("a"), train("b")
     assert loss.iloc[-3:].mean() < loss.iloc[0]
@@ -209,10 +214,10 @@ def test_a_perfect_sync_net_scores_high_and_a_deaf_one_chance(corpus):
 def test_sync_training_learns(corpus, tmp_path):
     bank = MouthBank.load(corpus, budget_mb=64, seed=0)
     net = SyncNet(dim=32)
-    run = train_sync(
-        net, bank, steps=10, batch_size=16, lr=2e-3, seed=0, checkpoints=tmp_path, device="cpu", log_every=1
-    )
-    loss = run.curves().loss
+    training = SyncTraining(corpus=None, steps=10, seed=0, batch_size=16, lr=2e-3, cache_mb=1)
+    training.bank, training.models = bank, {"sync": net.train()}
+    training.optimizers = {"sync": torch.optim.AdamW(net.parameters(), lr=2e-3)}
+    loss = pd.DataFrame(Loop(training, checkpoints=tmp_path, device="cpu", log_every=1).run()).loss
     assert loss.iloc[-3:].mean() < loss.iloc[0]
     again = SyncNet.load(net.save(tmp_path / "sync.safetensors"))
     a, b = (n.confidence(corpus[0].frames(), corpus[0].audio()) for n in (net, again))

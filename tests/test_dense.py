@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -15,7 +16,8 @@ from emolib.face.gauss_newton import SIGMA_DENSE, SIGMA_GAP, Evidence, fit_point
 from emolib.face.loaders import load_face_model
 from emolib.face.model import FaceModel
 from emolib.train.augment import other_camera, other_frame
-from emolib.train.dense import moved_points, score, train_dense
+from emolib.train.dense import DenseTraining, moved_points, score
+from emolib.train.loop import Loop
 from emolib.weights import save_weights
 from synthface.build import MIRROR
 from synthface.photo import SUPERSAMPLE, Scene, photograph
@@ -89,14 +91,16 @@ def test_training_learns_and_the_net_survives_the_disk(tmp_path):
     images, points = held_out()
     torch.manual_seed(0)
     net = DenseNet(dense_index(model()).tolist(), widths=(8, 16, 16, 16))
-    run = train_dense(
-        net, model(), images, points, steps=60, batch_size=16, seed=0, checkpoints=tmp_path, log_every=5, device="cpu"
-    )
-    error = run.curves()["error_px"]
+    training = DenseTraining(images=images, points=points, index=(), face_model=None, steps=60, seed=0, batch_size=16)
+    training.mirror = torch.as_tensor(mirrored(model(), dense_index(model())))
+    training.models = {"dense": net.train()}
+    training.optimizers = {"dense": torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.02)}
+    error = pd.DataFrame(Loop(training, checkpoints=tmp_path, log_every=5, device="cpu").run())["error_px"]
     assert error.iloc[-1] < 0.7 * error.iloc[0]
-    loaded = DenseNet.load(net.save(tmp_path / "dense.safetensors"))
+    training.save(tmp_path / "dense.safetensors")
+    loaded = DenseNet.load(tmp_path / "dense.safetensors")
     assert loaded.knows(model())
-    for mine, theirs in zip(net.see(images), loaded.see(images)):
+    for mine, theirs in zip(net.locate(images), loaded.locate(images)):
         assert np.abs(mine - theirs).max() < 0.3  # half precision on disk
     save_weights(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {"kind": "loss"})
     with pytest.raises(EmolibError, match="something else than dense landmarks"):
@@ -140,7 +144,7 @@ def test_the_pose_of_a_turned_head_is_found(degrees):
     pose, _ = studio.framed(body, still, pose, rng)
     image = photograph(body, Scene.sample(rng, SIZE * SUPERSAMPLE), still, pose, SIZE, rng)
     net = dense_net(model())
-    fitted = fit_points(model(), from_dense(net.config["index"], *net.see(image), SIZE))
+    fitted = fit_points(model(), from_dense(net.config["index"], *net.locate(image), SIZE))
     assert np.rad2deg(np.abs(fitted.pose[0, :3].numpy() - pose[0, :3])).max() < 8
 
 

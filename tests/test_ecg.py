@@ -1,6 +1,7 @@
 """ECG: the graph convolution by hand, geometry round trips, learning on toy data, what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -16,11 +17,12 @@ from emolib.baselines.ecg.landmarks import (
     frontal,
     posed,
     region_pooling,
-    train_landmarks,
 )
 from emolib.baselines.ecg.texture import TextureGenerator, heatmaps, one_shot, spread_motion
+from emolib.baselines.ecg.train_landmarks import LandmarksTraining
 from emolib.errors import EmolibError
 from emolib.layers import warp
+from emolib.train.loop import Loop
 
 
 class FlatFace:
@@ -111,11 +113,21 @@ def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
     torch.manual_seed(0)
     net = LandmarkGenerator(adjacency, 3, 32)
     assert torch.equal(net(data.content, data.emotion, data.neutral), data.neutral)  # starts as the neutral face
-    run = train_landmarks(
-        net, GraphDiscriminator(adjacency, 32), data, steps=80, batch_size=32, lr=3e-3, lambda_ver=1.0, lambda_gan=0.5,
-        seed=1, checkpoints=tmp_path, device="cpu",
-    )  # fmt: skip
-    first, last = run.curves().vertex.iloc[[0, -1]]
+    training = LandmarksTraining(
+        corpus=None,
+        face_model=None,
+        content=None,
+        steps=80,
+        seed=1,
+        batch_size=32,
+        lr=3e-3,
+        lambda_ver=1.0,
+        lambda_gan=0.5,
+    )
+    training.data, training.models = data, {"landmarks": net.train(), "judge": GraphDiscriminator(adjacency, 32)}
+    training.optimizers = {k: torch.optim.Adam(m.parameters(), lr=3e-3) for k, m in training.models.items()}
+    curves = pd.DataFrame(Loop(training, checkpoints=tmp_path, device="cpu").run())
+    first, last = curves.vertex.iloc[[0, -1]]
     assert last < 0.3 * first
     path = net.save(tmp_path / "landmarks.safetensors", Content())
     again, heard = LandmarkGenerator.load(path)

@@ -10,8 +10,8 @@ from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import VARIANTS, Drive, Hef, animate, extend, make_drive
 from emolib.layers import StyleConv, up, warp
 from emolib.params import Hef as HefParams
-from emolib.train.hef import Batch, Discriminator, Pairs, focus_map, hef_step, r1_penalty, recolour
-from emolib.train.loop import Trainer
+from emolib.train.hef import Batch, Discriminator, HefTraining, Pairs, focus_map, r1_penalty, recolour
+from emolib.train.loop import Loop
 from emolib.train.scores import hef_scores
 
 SIZE, SIGMA = 32, 8
@@ -187,14 +187,16 @@ def test_training_learns_and_scores(tmp_path):
     asked = wish()._replace(motion=torch.zeros(2, 2, SIZE, SIZE))
     truth = warp(source, torch.full((2, 2, SIZE, SIZE), 4 / SIZE))
     batch = Batch(source, truth, asked, torch.ones(2, 1, SIZE, SIZE), "happy", "S000")
-    models = {"hef": small(), "discriminator": Discriminator(SIZE, 256, 16)}
-    optimizers = {k: torch.optim.Adam(m.parameters(), lr=2e-3, betas=(0.0, 0.99)) for k, m in models.items()}
-    judge = Perceptual("alex")
-    before = hef_scores(models["hef"], [batch])
-    trainer = Trainer(models, optimizers, steps=25, seed=0, checkpoints=tmp_path, device="cpu")
-    for _ in trainer:
-        hef_step(trainer, judge, batch, HefParams(recolour=False), trainer.rng)
-    after = hef_scores(trainer.finish("hef"), [batch])
+    files = dict.fromkeys(("corpus", "ame", "eac", "face_model"))
+    chosen = HefParams(recolour=False, steps=25, precision="no", ema=0.0).training()
+    training = HefTraining(variant="full", size=SIZE, seed=0, **files, **chosen)
+    training.models = {"hef": small(), "discriminator": Discriminator(SIZE, 256, 16)}
+    adam = {"lr": 2e-3, "betas": (0.0, 0.99)}
+    training.optimizers = {k: torch.optim.Adam(m.parameters(), **adam) for k, m in training.models.items()}
+    training.perceptual, training.draw = Perceptual("alex"), lambda rng: batch
+    before = hef_scores(training.models["hef"], [batch])
+    history = Loop(training, checkpoints=tmp_path, device="cpu").run()
+    after = hef_scores(training.models["hef"], [batch])
     assert before["hef"]["l1"] == pytest.approx(before["mesh"]["l1"], abs=1e-5)
     assert after["hef"]["l1"] < 0.7 * before["hef"]["l1"]
-    assert set(trainer.curves().columns) >= {"loss", "rec", "perceptual", "adversarial", "discriminator"}
+    assert set(history[-1]) >= {"loss", "rec", "perceptual", "adversarial", "discriminator"}

@@ -7,7 +7,8 @@ import nbformat
 import pytest
 import yaml
 
-from emolib.params import EMOTIONS, Params, load_params
+from emolib.emotions import EMOTIONS
+from emolib.params import Params, load_params
 from emolib.pipeline.stage import project_root
 
 ROOT = project_root(__file__.rsplit("/", 1)[0])

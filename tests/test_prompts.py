@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from emolib import prompts
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
-from emolib.params import EMOTIONS
 from synthface.expressions import UNSEEN
 
 

@@ -44,7 +44,9 @@ def test_rotation_by_hand(axis, point, turned):
     """Positive pitch looks down, yaw turns to the image's right, roll turns anticlockwise."""
     pose = torch.zeros(1, 6)
     pose[0, axis] = math.pi / 2
-    assert torch.allclose(camera.rotation(pose)[0] @ torch.tensor(point).float(), torch.tensor(turned).float(), atol=1e-6)
+    assert torch.allclose(
+        camera.rotation(pose)[0] @ torch.tensor(point).float(), torch.tensor(turned).float(), atol=1e-6
+    )
 
 
 def test_rotation_is_rz_ry_rx():
@@ -201,7 +203,9 @@ def test_gradients_of_camera_and_shading():
     triangles = torch.tensor([[0, 1, 2], [1, 3, 2], [2, 3, 4]])
 
     def shaded(v, p, a, g):
-        return camera.project(v, p, 10), r.sh_shade(r.vertex_normals(v, triangles) @ camera.rotation(p).transpose(1, 2), a, g)
+        return camera.project(v, p, 10), r.sh_shade(
+            r.vertex_normals(v, triangles) @ camera.rotation(p).transpose(1, 2), a, g
+        )
 
     assert torch.autograd.gradcheck(shaded, (vertices, pose, albedo, gamma))
 

@@ -1,89 +1,130 @@
+"""The loop: resumes to the same bits, makes no step while its weights are true, and the same losses in two processes."""
+
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from emolib.errors import EmolibError
+from emolib.params import Params
 from emolib.pipeline.stage import Stage, project_root
-from emolib.train.loop import Trainer
+from emolib.train.loop import Loop, Training, read_record, record_path, train
+from emolib.train.parallel import gather, share
 from emolib.weights import load_into, load_weights, save_weights
 
 
-def run(folder, stop_at=None, steps=12, seed=3, ema=0.9, fingerprint="a"):
+@dataclass(kw_only=True)
+class SumTraining(Training):
     """A small regression; ``stop_at`` kills it in the middle of that step."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
-    trainer = Trainer(
-        {"m": model},
-        {"m": torch.optim.Adam(model.parameters(), lr=0.01)},
-        steps=steps,
-        seed=seed,
-        checkpoints=folder,
-        fingerprint=fingerprint,
-        ema=ema,
-        device="cpu",
-        checkpoint_every=5,
-        log_every=3,
-        plots=folder / "plots",
-    )
-    done = []
-    for step in trainer:
-        if step == stop_at:
+
+    width: int = 8
+    stop_at: int | None = None
+
+    def prepare(self):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, self.width), nn.BatchNorm1d(self.width), nn.Linear(self.width, 1))
+        self.models, self.optimizers = {"m": model}, {"m": torch.optim.Adam(model.parameters(), lr=0.01)}
+        self.made = []
+        return self
+
+    def draw(self, rng):
+        return torch.from_numpy(rng.normal(size=(6, 4))).float()
+
+    def step(self, loop, batch):
+        if loop.step == self.stop_at:
             raise KeyboardInterrupt
-        x = torch.from_numpy(trainer.rng.normal(size=(6, 4))).float() + 0.1 * torch.randn(6, 4)
-        loss = (trainer.models["m"](x) - x.sum(1, keepdim=True)).square().mean()
-        trainer.minimize("m", loss, clip=10.0)
-        trainer.log(loss=loss)
-        done.append(step)
-    return trainer, done
+        batch = share(batch + 0.1 * torch.randn(batch.shape))
+        loss = gather((loop.models["m"](batch) - batch.sum(1, keepdim=True)).square()).mean()
+        loop.minimize("m", loss, clip=10.0)
+        self.made.append(loop.step)
+        return {"loss": loss}
+
+    def save(self, path):
+        save_weights(path, self.models["m"], {"width": self.width})
+
+
+def looped(folder, stop_at=None, mark="a", **options):
+    training = SumTraining(**({"steps": 12, "seed": 3, "ema": 0.9} | options), stop_at=stop_at).prepare()
+    loop = Loop(training, checkpoints=folder, mark=mark, device="cpu", checkpoint_every=5, log_every=3)
+    loop.run()
+    return training, loop
 
 
 def test_a_killed_run_continues_to_the_bits_of_an_unbroken_one(tmp_path):
-    whole, done = run(tmp_path / "whole")
-    assert done == list(range(12))
+    whole, loop = looped(tmp_path / "whole")
+    assert whole.made == list(range(12))
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "killed", stop_at=8)
-    resumed, done = run(tmp_path / "killed")
-    assert done == list(range(5, 12)), "continues from the checkpoint of step 5"
-    for name in whole.unwrap("m").state_dict():
-        assert torch.equal(whole.unwrap("m").state_dict()[name], resumed.unwrap("m").state_dict()[name])
-        assert torch.equal(whole.averages["m"][name], resumed.averages["m"][name])
-    assert whole.history == resumed.history
-    curve = "plots/train/plots/metrics/loss.tsv"
-    columns = [
-        [line.split("\t")[1:] for line in (tmp_path / k / curve).read_text().splitlines()] for k in ("whole", "killed")
-    ]
-    assert columns[0] == columns[1] and len(columns[0]) == 1 + len(whole.history)
+        looped(tmp_path / "killed", stop_at=8)
+    resumed, again = looped(tmp_path / "killed")
+    assert resumed.made == list(range(5, 12)), "continues from the checkpoint of step 5"
+    for name, value in whole.models["m"].state_dict().items():
+        assert torch.equal(value, resumed.models["m"].state_dict()[name])
+    assert loop.history == again.history
 
 
-def test_a_finished_run_does_nothing_and_other_parameters_start_again(tmp_path):
-    run(tmp_path)
-    assert run(tmp_path)[1] == []
-    assert len(run(tmp_path, fingerprint="b")[1]) == 12
-    assert len(run(tmp_path, fingerprint="b", seed=4)[1]) == 12
-
-
-def test_a_damaged_checkpoint_is_trained_again(tmp_path):
-    run(tmp_path)
-    path = tmp_path / "checkpoint.safetensors"
+def test_a_checkpoint_of_something_else_or_a_damaged_one_is_not_resumed(tmp_path):
+    for change in ("mark", "bytes"):
+        with pytest.raises(KeyboardInterrupt):
+            looped(tmp_path / change, stop_at=8)
+    assert looped(tmp_path / "mark", mark="b")[0].made[0] == 0
+    path = tmp_path / "bytes" / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:100])
-    assert len(run(tmp_path)[1]) == 12
+    assert looped(tmp_path / "bytes")[0].made[0] == 0
+
+
+def trained(folder, **options):
+    training = SumTraining(**({"steps": 7, "seed": 3} | options))
+    return train(
+        training, folder / "sum.safetensors", checkpoints=folder / "checkpoints", device="cpu", plots=folder / "plots"
+    )
+
+
+def test_finished_weights_are_loaded_while_they_are_true(tmp_path):
+    first = trained(tmp_path)
+    assert first.steps == 7 and load_weights(first.weights)[1] == {"width": 8}
+    before = first.weights.read_bytes()
+    again = trained(tmp_path)
+    assert again.steps == 0 and again.history == first.history and first.weights.read_bytes() == before
+    assert trained(tmp_path, seed=4).steps == 7
+    assert trained(tmp_path, seed=4, width=9).steps == 7
+    assert not list(tmp_path.rglob("checkpoint.safetensors")), "a finished run needs no checkpoint"
+
+
+def test_a_record_speaks_for_its_own_weights_only(tmp_path):
+    weights = trained(tmp_path).weights
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert read_record(weights) == {} and trained(tmp_path).steps == 7
+    record_path(weights).write_text("{")
+    assert trained(tmp_path).steps == 7
+
+
+def test_curves_are_the_same_whether_trained_or_loaded(tmp_path):
+    def curve():
+        lines = (tmp_path / "plots/sum/plots/metrics/loss.tsv").read_text().splitlines()
+        return [line.split("\t")[1:] for line in lines]
+
+    trained(tmp_path)
+    first = curve()
+    trained(tmp_path)
+    assert curve() == first and len(first) == 2  # the head, and the one step that was logged
 
 
 def test_first_average_is_by_hand(tmp_path):
     """With the warm-up, the first decay is 1/10: average = 0.1 start + 0.9 after one step."""
-    trainer, _ = run(tmp_path, steps=1)
-    torch.manual_seed(0)
-    start = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)).state_dict()["0.weight"]
-    after = trainer.unwrap("m").state_dict()["0.weight"]
-    assert torch.allclose(trainer.averages["m"]["0.weight"], 0.1 * start + 0.9 * after, atol=1e-7)
+    start = SumTraining(steps=1, seed=3).prepare().models["m"].state_dict()["0.weight"].clone()
+    plain, _ = looped(tmp_path / "plain", steps=1, ema=0.0)
+    averaged, _ = looped(tmp_path / "ema", steps=1)
+    after = plain.models["m"].state_dict()["0.weight"]
+    assert torch.allclose(averaged.models["m"].state_dict()["0.weight"], 0.1 * start + 0.9 * after, atol=1e-7)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    model = nn.Linear(1, 1)
-    trainer = Trainer({"m": model}, {}, steps=3, seed=0, checkpoints=tmp_path, device="cpu", log_every=1)
+    training = SumTraining(steps=3, seed=0).prepare()
+    training.step = lambda loop, batch: {"loss": torch.tensor(float("nan"))}
     with pytest.raises(FloatingPointError, match="not finite at step 0"):
-        for _ in trainer:
-            trainer.log(loss=float("nan"))
+        Loop(training, checkpoints=tmp_path, device="cpu", log_every=1).run()
 
 
 def test_weights_round_trip_and_refusals(tmp_path):
@@ -104,10 +145,23 @@ def test_weights_round_trip_and_refusals(tmp_path):
 def test_a_stage_knows_its_folders_and_names_what_is_missing(monkeypatch):
     root = project_root(__file__.rsplit("/", 1)[0])
     monkeypatch.chdir(root / "notebooks")
-    stage = Stage("04_eac", "full", root, __import__("emolib.params", fromlist=["Params"]).Params())
+    stage = Stage("04_eac", "full", root, Params())
     assert stage.section == "eac" and stage.params is stage.all.eac
     assert stage.data == root / "data/04_eac/full" and stage.plots == root / "reports/04_eac/full/plots"
     with pytest.raises(EmolibError, match="run `dvc repro 99_nothing` first"):
         stage.input("99_nothing")
     with pytest.raises(EmolibError, match="inside a clone"):
         project_root("/")
+
+
+def test_the_rate_warms_up_and_falls_along_a_cosine(tmp_path):
+    training = SumTraining(steps=100, seed=0).prepare()
+    loop = Loop(training, checkpoints=tmp_path, device="cpu")
+    rates = []
+    for step in (0, 4, 50, 99):
+        loop.step = step
+        loop.cosine_rate("m", 1.0)
+        rates.append(loop.optimizers["m"].param_groups[0]["lr"])
+    # Warm-up over 5 steps: 1/5 of the cosine at step 0, all of it from step 4 on; at half time (1 + .02) / 2.
+    assert rates[0] == pytest.approx(0.2) and rates[2] == pytest.approx(0.51)
+    assert rates[1] == pytest.approx(0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * 0.04))) and rates[3] < 0.03

@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from emolib.emotions import EMOTIONS, INTENSITIES
 from emolib.errors import EmolibError
 from emolib.face.model import Coefficients
 from emolib.face.npz import write_npz
 from emolib.files import replacing, write_atomic
+from emolib.fingerprint import file_digest, joined
 from emolib.media.audio import decode_audio, save_wav
 from emolib.media.video import VideoWriter, read_video
-from emolib.params import EMOTIONS, INTENSITIES
 
 COLUMNS = ("corpus", "split", "clip_id", "identity", "emotion", "intensity", "text", "fps", "n_frames")
 SPLITS = ("train", "test", "unseen")  # unseen: test people with emotions that are none of EMOTIONS
@@ -111,6 +112,16 @@ class Corpus:
         """The clips that have fitted coefficients: the stage 02_fitting sets one aside when no face is found in it."""
         found = [self._fitted is not None and (self._fitted / f"{k}.npz").is_file() for k in self.table["clip_id"]]
         return Corpus(self.table[found], self.root, self._fitted)
+
+    def digest(self) -> str:
+        """Changes with any byte of any of these clips: frames, sound, truth, fit, record (see :mod:`emolib.fingerprint`)."""
+        lines = []
+        for clip in self:
+            files = [self.root / f"{clip.clip_id}{suffix}" for suffix in (".mp4", ".wav", ".npz")]
+            files += [] if self._fitted is None else [self._fitted / f"{clip.clip_id}.npz"]
+            record = {c: str(getattr(clip, c)) for c in COLUMNS}
+            lines.append(json.dumps([record, [file_digest(f) if f.is_file() else None for f in files]]))
+        return joined(*lines)
 
     def select(self, **columns) -> "Corpus":
         """Clips whose columns equal a value or are in a list: ``select(split="train", emotion=["happy", "sad"])``."""

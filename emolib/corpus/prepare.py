@@ -6,7 +6,7 @@ kept, what was quarantined is tried again.
 """
 
 import functools
-import hashlib
+import importlib
 import itertools
 import json
 import logging
@@ -17,32 +17,38 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from emolib.corpus import cremad, mead, ravdess
 from emolib.corpus.clips import JOURNAL, Corpus, CorpusWriter, journal
 from emolib.corpus.convert import FPS, aligned_frames, convert, fault_of, reason_of, resampled_indices
 from emolib.corpus.takes import Take, check_request
 from emolib.errors import EmolibError
 from emolib.files import write_atomic
+from emolib.fingerprint import fingerprint
 
-__all__ = ["WALKERS", "aligned_frames", "prepare", "resampled_indices", "split_of", "splits", "summary", "walk"]
-WALKERS = {"mead": mead.walk, "ravdess": ravdess.walk, "cremad": cremad.walk}
+__all__ = ["aligned_frames", "prepare", "resampled_indices", "split_of", "splits", "summary", "walk"]
 QUARANTINE = "quarantine.csv"
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 CONNECT = "20s"  # how long a cluster may take to answer
 PER_WORKER = 2  # takes in flight for each worker: one at work, one at hand
 
 
+def adapter_of(name: str) -> ModuleType:
+    """The module that knows the corpus ``name``, loaded by its name: another corpus's adapter is nobody's dependency."""
+    return importlib.import_module(f"emolib.corpus.{name}")
+
+
 def walk(name: str, root: str | Path, views: tuple[str, ...] = ("front",)) -> list[Take]:
-    """The takes of corpus ``name`` (a key of WALKERS) below ``root``; ``views`` are MEAD's. EmolibError if there are none."""
+    """The takes of corpus ``name`` below ``root``; ``views`` are MEAD's. EmolibError if there are none."""
     root = Path(root)
     if not str(root) or not root.is_dir():
         raise EmolibError(f"no folder '{root}'; give the one that holds {name} as its owner packs it (data.root)")
-    takes = mead.walk(root, views) if name == "mead" else WALKERS[name](root)
+    adapter = adapter_of(name)
+    takes = adapter.walk(root, views) if name == "mead" else adapter.walk(root)
     if not takes:
         raise EmolibError(f"no {name} recordings below {root}; expected the file names its owner gives them")
     return takes
@@ -75,7 +81,7 @@ def splits(takes: list[Take], by: str, train: int | None, test: int | None, seed
         side = split_of(identities, train, test, seed)
         return {t.clip_id: side[t.identity] for t in takes if t.identity in side}
     kept = {"train": set(identities[:train]), "test": set(identities[:test])}
-    official = mead.official_split(takes)
+    official = adapter_of("mead").official_split(takes)
     return {t.clip_id: official[t.clip_id] for t in takes if t.identity in kept[official[t.clip_id]]}
 
 
@@ -205,7 +211,6 @@ def prepare(
     train: int | None,
     test: int | None,
     seed: int,
-    fingerprint: str = "",
     split: str = "identity",
     views: tuple[str, ...] = ("front",),
     workers: int | None = None,
@@ -216,7 +221,6 @@ def prepare(
     Args:
         size: side of the aligned crops, px, even, 64 to 1024.
         train, test: identities of each side; None: three in four, the rest.
-        fingerprint: of the caller's parameters; clips of another one, or of another size, are made anew.
         split: 'identity' (the paper's) or 'official' (MEAD only), see :func:`splits`.
         views: of MEAD's cameras; other corpora have 'front' only.
         workers: processes on this machine, default one a core; 1: in this process, without dask. With the environment's
@@ -230,7 +234,7 @@ def prepare(
     takes = walk(name, root, tuple(views))
     usable = [t for t in takes if not fault_of(t)]
     if all(t.video is None for t in takes):
-        advice = ravdess.SOUND_ONLY if name == "ravdess" else "add the corpus's video files"
+        advice = adapter_of(name).SOUND_ONLY if name == "ravdess" else "add the corpus's video files"
         raise EmolibError(
             f"all {len(takes)} {name} recordings below {root} are sound only; a clip needs a face, so {advice}"
         )
@@ -239,7 +243,7 @@ def prepare(
     sides = splits(usable, split, train, test, seed)
     people, known = {t.identity for t in usable if t.clip_id in sides}, {t.identity for t in usable}
     faulty = [t for t in takes if fault_of(t) and (t.identity in people or t.identity not in known)]
-    mine = hashlib.sha256(json.dumps([fingerprint, name, size]).encode()).hexdigest()[:16]
+    mine = fingerprint(["emolib.corpus.convert", "emolib.corpus.clips", f"emolib.corpus.{name}"], size=size)
     refused = [(t, fault_of(t)) for t in faulty]
     folder.mkdir(parents=True, exist_ok=True)
     _settle_journal(folder, mine, sides)

@@ -18,7 +18,7 @@ _LFS = b"version https://git-lfs"
 class Take:
     """A recording as its owner packs it.
 
-    emotion, intensity: in the paper's words (:data:`emolib.params.EMOTIONS`, 1..3). video: None for an audio-only take.
+    emotion, intensity: in the paper's words (:data:`emolib.emotions.EMOTIONS`, 1..3). video: None for an audio-only take.
     audio: a sound file of its own, None where there is none. text: the sentence, "" where the corpus does not say.
     number: the recording's number in its emotion and level, "" where the corpus has none. fault: why it cannot be used,
     as far as the names tell.

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
-from emolib.params import EMOTIONS
 from emolib.weights import load_into, load_weights, save_weights
 
 KINDS = ("loss", "efd")

@@ -109,7 +109,7 @@ class DenseNet(nn.Module):
         return points, MEAN_SIGMA * self.doubt(maps[-1].mean((2, 3))).float().clamp(-5, 3).exp()
 
     @torch.no_grad()
-    def see(self, frames: np.ndarray, batch: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    def locate(self, frames: np.ndarray, batch: int = 32) -> tuple[np.ndarray, np.ndarray]:
         """Aligned crops uint8 (T, S, S, 3) -> points (T, K, 2) in their pixels, standard deviations (T, K) in pixels."""
         parts = []
         for i in range(0, len(frames), batch):

@@ -140,7 +140,7 @@ def look(model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = No
     detected = from_landmarks(model, landmarks, size, detector_offset(model))
     if net is None:
         return detected, landmarks
-    points, sigma = net.see(frames)
+    points, sigma = net.locate(frames)
     # The net is far the better witness of renderings, and it knows when it sees something else; the detector learnt from photographs.
     # Squared, since renderings lie within 10 % of 1 and photographs at 1.8 and more: what is between is hardly ever seen.
     surprise = float(np.clip(net.surprise(sigma, size) ** 2, 1, DETECTOR_DOUBT))

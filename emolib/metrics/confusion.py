@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from emolib.params import EMOTIONS
+from emolib.emotions import EMOTIONS
 
 
 @torch.no_grad()

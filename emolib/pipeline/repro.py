@@ -1,7 +1,8 @@
 """``make repro`` and the pipeline half of ``make test``: checks, calls DVC, prints where the results lie.
 
 DVC does the work (composition of profiles included); this module only refuses bad parameters before anything starts and
-shows the tables after.
+shows the tables after. A profile runs in a copy of the working tree with data and results of its own, ``.profiles/<profile>``: the
+project's ``params.yaml`` and ``reports/`` stay as they are, and there is nothing to go back from.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from pathlib import Path
 from emolib.errors import EmolibError
 from emolib.params import load_params
 from emolib.pipeline.stage import project_root
+
+PROFILES = ".profiles"
 
 
 def profiles(root: Path) -> list[str]:
@@ -31,7 +34,7 @@ def check(root: Path, profile: str | None) -> None:
 
 
 def reproduce(root: Path, profile: str | None = None) -> int:
-    """Runs the pipeline in ``root``; with a profile, DVC first composes ``params.yaml`` from ``conf/``. Returns the exit code."""
+    """Runs the pipeline in ``root``; with a profile, DVC composes ``params.yaml`` from ``conf/`` there. Returns the exit code."""
     check(root, profile)
     command = ["dvc", "repro"] if profile is None else ["dvc", "exp", "run", "-S", f"profile={profile}"]
     return subprocess.run(command, cwd=root).returncode
@@ -82,7 +85,7 @@ def copy_tree(root: Path, target: Path) -> None:
     if not (target / ".git").is_dir():
         subprocess.run(["git", "init", "-q"], cwd=target, check=True)
     who = ["-c", "user.name=emolib", "-c", "user.email=emolib@localhost", "-c", "core.hooksPath="]
-    subprocess.run(["git", "add", "-A"], cwd=target, check=True)
+    subprocess.run(["git", "add", "-A", "--", ".", ":!reports", ":!data/0*"], cwd=target, check=True)
     subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", "copy"], cwd=target, check=True)
 
 
@@ -94,21 +97,22 @@ def test_notebooks(root: Path) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m emolib.pipeline.repro", description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", help="a profile of conf/profile; without it params.yaml as it is")
-    parser.add_argument("--copy", type=Path, help="run in a copy of the working tree in this folder")
+    parser.add_argument("--profile", help="a profile of conf/profile; runs in a copy of its own, see --copy")
+    parser.add_argument("--copy", type=Path, help=f"run in a copy of the working tree here (with a profile: {PROFILES}/<profile>)")
     parser.add_argument("--nbval", action="store_true", help="afterwards run nbval over the notebooks")
     args = parser.parse_args()
-    # dvc and papermill are those of this interpreter, whether its environment is activated or not.
     # torch and numba each bring an OpenMP pool; threads that wait by spinning take the cores from the other's.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # dvc and the python of its stages are those of this interpreter, whether its environment is activated or not.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
         root = project_root()
         check(root, args.profile)
-        if args.copy:
-            copy_tree(root, args.copy.resolve())
-            root = args.copy.resolve()
-            # The copy's own package, not the installed one, is what its notebooks import.
+        target = args.copy or (root / PROFILES / args.profile if args.profile else None)
+        if target:
+            copy_tree(root, target.resolve())
+            root = target.resolve()
+            # The copy's own packages, not the installed ones, are what its notebooks import.
             os.environ["PYTHONPATH"] = str(root)
         code = reproduce(root, args.profile)
         if code == 0 and args.nbval:

@@ -4,18 +4,19 @@ Notebook ``notebooks/04_eac.ipynb`` = stage ``04_eac`` = section ``eac`` = ``dat
 matrix stage has a folder of its name inside both. The same lines work under papermill and by hand in Jupyter, from any folder.
 """
 
-import hashlib
 import json
 import os
 import resource
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from emolib.errors import EmolibError
+from emolib.face.loaders import SHIPPED
 from emolib.files import write_atomic
 from emolib.params import Params, load_params
+from emolib.train.loop import Run, Training, train
 
 
 def project_root(start: str | Path = ".") -> Path:
@@ -103,11 +104,24 @@ class Stage:
             raise EmolibError(f"{folder.relative_to(self.root)} is missing; run `dvc repro {stage}` first")
         return folder
 
-    def fingerprint(self) -> str:
-        """Changes when a parameter that this stage depends on changes; checkpoints of another one are not resumed."""
-        mine = {"base": asdict(self.base), "data": asdict(self.all.data), "own": asdict(self.params)}
-        mine["own"].pop("variants", None)
-        return hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest()[:16]
+    @property
+    def released(self) -> Path:
+        """The folder of the weights that ship."""
+        return self.root / "data" / "pretrained"
+
+    @property
+    def face_model(self) -> Path:
+        """The face model of this run: ``base.face_model``, or the one that ships."""
+        return Path(self.base.face_model).absolute() if self.base.face_model else self.released / SHIPPED
+
+    def train(self, training: Training, name: str = "") -> Run:
+        """Weights that are true at ``data/<stage>/<name>.safetensors``: those that lie there, or trained now; and their curves.
+
+        See :func:`emolib.train.loop.train`. name: ``training.name`` where none is given.
+        """
+        name = name or training.name
+        places = {"checkpoints": self.checkpoints(name), "plots": self.plots}
+        return train(training, self.data / f"{name}.safetensors", device=self.base.device, **places)
 
     def save_figure(self, name: str, figure, dpi: int = 110) -> Path:
         """Saves a matplotlib figure as ``figures/<name>.png``."""

@@ -12,20 +12,27 @@ phi_emo cost a hundred times what the rest of a frame costs.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emolib.eac import Eac
+from emolib.ame import Ame
+from emolib.corpus.clips import Corpus
+from emolib.critics.emotion import EmotionNet
+from emolib.eac import VARIANTS, Eac
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
+from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import composite
 from emolib.media.audio import MEL_RATE, mel, mel_windows
 from emolib.media.pictures import resized, to_tensor
-from emolib.params import EMOTIONS
 from emolib.prompts import prompts
+from emolib.train.loop import Loop, Training
+from emolib.train.parallel import gather, share
 
 LANDMARK_SIZE = 224
 
@@ -45,6 +52,10 @@ class Sample:
 
     def to(self, device: torch.device) -> "Sample":
         return Sample(**{k: v.to(device) for k, v in vars(self).items()})
+
+    def share(self) -> "Sample":
+        """The clips that are this process's to work on, see :mod:`emolib.train.parallel`."""
+        return Sample(**{k: share(v) for k, v in vars(self).items()})
 
 
 class Material:
@@ -117,7 +128,7 @@ class Material:
 
 
 def conditions(eac: Eac, sample: Sample) -> tuple[Tensor, Tensor]:
-    """Eq. 2: (z_emo (M*B,D), L_clip). The modalities lie one after another along the batch and share one ground truth.
+    """Eq. 2: (z_emo (B*M,D), L_clip). The M modalities of a clip lie side by side and share one ground truth.
 
     M = 3, text, audio, image, for CLIP codes; M = 1 for the others, which have no second modality to align.
     """
@@ -125,42 +136,112 @@ def conditions(eac: Eac, sample: Sample) -> tuple[Tensor, Tensor]:
         return sample.text, sample.text.new_zeros(())
     audio = eac.embed_audio(sample.mel)
     apart = (1 - F.cosine_similarity(sample.image, audio)) + (1 - F.cosine_similarity(sample.text, audio))
-    return torch.cat([sample.text, audio, sample.image]), apart.mean()
+    return torch.stack([sample.text, audio, sample.image], 1).flatten(0, 1), gather(apart).mean()
 
 
 def losses(eac: Eac, sample: Sample, model: FaceModel, phi_emo, *, renders: int, emotion_loss: bool = True) -> dict:
     """The five terms of Eq. 5 by name, unweighted, each a scalar Tensor.
 
-    phi_emo: emotion net with ``features``. renders: how many of the M*B results are rendered, at random. emotion_loss:
-    False leaves L_emo out (the row "w/o L_emo" of Table 3).
+    phi_emo: emotion net with ``features``. renders: how many of the B*M results are rendered, at random. emotion_loss:
+    False leaves L_emo out (the row "w/o L_emo" of Table 3). ``sample`` is the whole batch; a process works on its own share of it.
     """
-    z_emo, apart = conditions(getattr(eac, "module", eac), sample)  # beneath DDP's wrapper
-    copies, frames = len(z_emo) // len(sample.mu), sample.windows.shape[1]
-    beta, _ = eac(sample.windows, z_emo, sample.mu.repeat(copies))
-    beta = beta.float()
-    theta = sample.theta
-    repeated = Coefficients.cat([theta] * copies).replace(beta=beta.flatten(0, 1))
-    truth = model.landmarks(theta.alpha, theta.beta, theta.pose, LANDMARK_SIZE).repeat(copies, 1, 1)
-    points = model.landmarks(repeated.alpha, repeated.beta, repeated.pose, LANDMARK_SIZE)
+    own = sample.share()
+    z_emo, apart = conditions(eac, own)
+    copies, frames = len(z_emo) // len(own.mu), sample.windows.shape[1]
+    beta = gather(eac(own.windows, z_emo, own.mu.repeat_interleave(copies))[0].float())  # (B*M,T,64)
+    each = torch.arange(len(sample.theta), device=beta.device).view(-1, frames).repeat_interleave(copies, 0).flatten()
+    truth = sample.theta[each]
+    made = truth.replace(beta=beta.flatten(0, 1))
+    points, wanted = (model.landmarks(x.alpha, x.beta, x.pose, LANDMARK_SIZE) for x in (made, truth))
     terms = {
         "clip": apart,
-        "lm": (points - truth).flatten(1).norm(dim=1).mean(),
-        "reg": (repeated.beta - theta.beta.repeat(copies, 1)).norm(dim=1).mean(),
+        "lm": (points - wanted).flatten(1).norm(dim=1).mean(),
+        "reg": (made.beta - truth.beta).norm(dim=1).mean(),
     }
-    chosen = torch.randperm(len(z_emo))[:renders].to(beta.device)
-    clip = chosen % len(sample.mu)
-    pictures = sample.picture[clip]
-    merged, drawn = composite(model, repeated[chosen * frames + sample.frame[clip]], pictures)
-    wrong = drawn.mask * (drawn.image - pictures).square()
-    terms["rec"] = wrong.sum() / (3 * drawn.mask.sum()).clamp(min=1)
+    chosen = share(torch.randperm(len(beta))[:renders].to(beta.device))
+    clip = chosen // copies
+    return terms | image_terms(
+        model, made[chosen * frames + sample.frame[clip]], sample.picture[clip], phi_emo, emotion_loss
+    )
+
+
+def image_terms(model: FaceModel, theta: Coefficients, pictures: Tensor, phi_emo, emotion_loss: bool = True) -> dict:
+    """L_rec and L_emo (Eq. 6) of results theta (n rows) rendered into pictures (n,3,S,S), I."""
+    merged, drawn = composite(model, theta, pictures)
+    wrong = (drawn.mask * (drawn.image - pictures).square()).sum((1, 2, 3))
+    area = 3 * drawn.mask.sum((1, 2, 3))
+    terms = {"rec": gather(wrong).sum() / gather(area).sum().clamp(min=1)}
     if emotion_loss:
         wanted = phi_emo.features(pictures).float()
         difference = phi_emo.features(merged).float() - wanted
         # Eq. 6, in lengths of phi_emo(I): how long features are is an accident of the net, and lambda_emo must not hang on it.
-        terms["emo"] = difference.norm(dim=1).mean() / wanted.norm(dim=1).mean().clamp(min=1e-6)
+        length = gather(wanted.norm(dim=1)).mean().clamp(min=1e-6)
+        terms["emo"] = gather(difference.norm(dim=1)).mean() / length
     return terms
 
 
-def total(terms: dict[str, Tensor], params) -> Tensor:
-    """Eq. 5: the weighted sum of ``terms``; ``params`` has ``lambda_<term>``."""
-    return sum(getattr(params, f"lambda_{name}") * value for name, value in terms.items())
+def total(terms: dict[str, Tensor], weights) -> Tensor:
+    """Eq. 5: the weighted sum of ``terms``; ``weights`` has ``lambda_<term>``."""
+    return sum(getattr(weights, f"lambda_{name}") * value for name, value in terms.items())
+
+
+@dataclass(kw_only=True)
+class EacTraining(Training):
+    """EAC and AME's audio encoder on the clips of ``corpus`` (with fits). Sizes and weights: :class:`emolib.params.Eac`.
+
+    ame, phi_emo, face_model: files of the fixed towers, of the emotion net of Eq. 6, of the 3DMM. variant: a row of Table 3.
+    """
+
+    corpus: Corpus
+    ame: Path
+    phi_emo: Path
+    face_model: Path
+    variant: str
+    batch_size: int
+    frames: int
+    window: int
+    dim: int
+    depth: int
+    keys: int
+    renders: int
+    render_size: int
+    lr: float
+    lambda_clip: float
+    lambda_emo: float
+    lambda_rec: float
+    lambda_lm: float
+    lambda_reg: float
+
+    def prepare(self) -> "EacTraining":
+        towers = Ame.load(self.ame)
+        self.face, self.judge = load_face_model(self.face_model), EmotionNet.load(self.phi_emo)
+        sizes = {"window": self.window, "frames": self.frames, "keys": self.keys, "size": self.render_size}
+        self.material = Material(self.corpus, towers, **sizes)
+        torch.manual_seed(self.seed)
+        self.eac = Eac(
+            variant=self.variant, embedding_dim=towers.dim, window=self.window, frames=self.material.frames, dim=self.dim,
+            depth=self.depth, audio_depth=self.depth,
+        ).standardise(self.material.betas(), self.material.embeddings(), self.material.sound())  # fmt: skip
+        self.models = {"eac": self.eac.train()}
+        self.optimizers = {"eac": torch.optim.Adam(self.eac.parameters(), lr=self.lr)}
+        return self
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        return self.material.draw(rng, self.batch_size, self.eac.encoding == "onehot")
+
+    def step(self, loop: Loop, batch: Sample) -> dict[str, Tensor]:
+        loop.cosine_rate("eac", self.lr)
+        self.face, self.judge = self.face.to(loop.device), self.judge.to(loop.device)
+        terms = self.terms(loop.models["eac"], batch.to(loop.device))
+        loss = total(terms, self)
+        loop.minimize("eac", loss, clip=1.0)
+        return {"loss": loss} | terms
+
+    def terms(self, eac: Eac, batch: Sample) -> dict[str, Tensor]:
+        """The terms of Eq. 5 of one batch."""
+        return losses(
+            eac, batch, self.face, self.judge, renders=self.renders, emotion_loss=VARIANTS[self.variant].emotion_loss
+        )
+
+    def save(self, path: Path) -> None:
+        self.eac.save(path)

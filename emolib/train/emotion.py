@@ -1,19 +1,24 @@
-"""Training of the two emotion nets of :mod:`emolib.critics.emotion`: frames, rendered composites, the loop."""
+"""Training of the two emotion nets of :mod:`emolib.critics.emotion`: frames, rendered composites, the steps."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emolib.corpus.clips import Corpus
 from emolib.critics.emotion import EmotionNet
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
+from emolib.face.loaders import load_face_model
 from emolib.face.render import composite
+from emolib.fingerprint import file_digest, joined
 from emolib.media.pictures import to_tensor
-from emolib.params import EMOTIONS
 from emolib.train.augment import augment
-from emolib.train.loop import Trainer, cosine_rate
+from emolib.train.loop import Loop, Training
+from emolib.train.parallel import gather, share
 
 BANK_SIZE = 128  # side of the crops kept for training, at most; of 80 px ones the nets learnt visibly less
 STRENGTH = 0.7  # of the augmentation at its strongest: beyond, the small nets learn less and not more
@@ -105,25 +110,65 @@ def recast(coefficients, rng: np.random.Generator):
     return coefficients.replace(alpha=normal(coefficients.alpha), delta=normal(coefficients.delta), gamma=light)
 
 
-def train_emotion(net: EmotionNet, bank: FrameBank, *, steps: int, batch_size: int, lr: float, **trainer) -> Trainer:
-    """Trains ``net`` in place on ``bank``: cross-entropy on single frames and, for ``efd``, on threes of frames too.
+_kept: dict[str, FrameBank] = {}
 
-    trainer: what else :class:`emolib.train.loop.Trainer` takes (seed, checkpoints, ...).
+
+def frame_bank(corpus: Corpus, face_model: Path, *, per_clip: int, budget_mb: int, seed: int) -> FrameBank:
+    """:meth:`FrameBank.load` with rendered fits; the last one is kept, since several nets learn from the same frames."""
+    key = joined(corpus.digest(), file_digest(face_model), f"{per_clip} {budget_mb} {seed}")
+    if key not in _kept:
+        _kept.clear()
+        face = load_face_model(face_model)
+        _kept[key] = FrameBank.load(corpus, per_clip=per_clip, budget_mb=budget_mb, seed=seed, face_model=face)
+    return _kept[key]
+
+
+@dataclass(kw_only=True)
+class EmotionTraining(Training):
+    """An emotion net on frames of ``corpus`` (with fits): cross-entropy on single frames and, for ``efd``, on threes of frames too.
+
+    kind: of :class:`emolib.critics.emotion.EmotionNet`. Sizes: :class:`emolib.params.Critics`.
     """
-    name = f"emotion_{net.config['kind']}"
-    optimizer = torch.optim.AdamW(net.train().parameters(), lr=lr, weight_decay=0.05)
-    run = Trainer({name: net}, {name: optimizer}, steps=steps, ema=0.98, name=name, **trainer)
-    for step in run:
-        cosine_rate(run.optimizers[name], step, steps, lr)
-        frames = int(run.rng.choice((1, 3))) if net.config["kind"] == "efd" else 1
-        images, emotion, _ = bank.sample(run.rng, max(2, batch_size // frames), frames)
-        emotion = emotion.to(run.device)
-        batch = images.shape[:2]
-        images = augment(images.flatten(0, 1).to(run.device), run.rng, min(step / steps, STRENGTH)).unflatten(0, batch)
-        with run.autocast():
-            logits = run.models[name](images).float()
-        loss = F.cross_entropy(logits, emotion, label_smoothing=0.1)
-        run.minimize(name, loss, clip=1.0)
-        run.log(loss=loss, accuracy=(logits.argmax(1) == emotion).float().mean())
-    run.finish(name)
-    return run
+
+    corpus: Corpus
+    face_model: Path
+    kind: str
+    batch_size: int
+    lr: float
+    frames_per_clip: int
+    cache_mb: int
+    ema: float = 0.98
+
+    @property
+    def name(self) -> str:
+        return f"emotion_{self.kind}"
+
+    def prepare(self) -> "EmotionTraining":
+        sizes = {"per_clip": self.frames_per_clip, "budget_mb": self.cache_mb, "seed": self.seed}
+        self.bank = frame_bank(self.corpus, self.face_model, **sizes)
+        torch.manual_seed(self.seed)
+        net = EmotionNet(self.kind).train()
+        self.models = {self.name: net}
+        self.optimizers = {self.name: torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=0.05)}
+        return self
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, np.random.Generator]:
+        """(images (n, frames, 3, S, S), emotion (n,), the generator, for what is left to draw on the device)."""
+        frames = int(rng.choice((1, 3))) if self.kind == "efd" else 1
+        images, emotion, _ = self.bank.sample(rng, max(2, self.batch_size // frames), frames)
+        return images, emotion, rng
+
+    def step(self, loop: Loop, batch) -> dict[str, Tensor]:
+        images, emotion, rng = batch
+        loop.cosine_rate(self.name, self.lr)
+        shape = images.shape[:2]
+        images = augment(images.flatten(0, 1).to(loop.device), rng, min(loop.done, STRENGTH)).unflatten(0, shape)
+        images, own = share(images, emotion.to(loop.device))
+        with loop.autocast():
+            logits = loop.models[self.name](images).float()
+        loss = gather(F.cross_entropy(logits, own, label_smoothing=0.1, reduction="none")).mean()
+        loop.minimize(self.name, loss, clip=1.0)
+        return {"loss": loss, "accuracy": gather((logits.argmax(1) == own).float()).mean()}
+
+    def save(self, path: Path) -> None:
+        self.models[self.name].save(path)

@@ -17,9 +17,9 @@ Where the paper is silent, or a short run asks for it:
   rises linearly over the first ``ramp`` of the run: an untrained critic moves an already good image at random.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,13 +28,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emolib.ame import Ame
+from emolib.corpus.clips import Corpus
 from emolib.critics.perceptual import Perceptual
+from emolib.eac import Eac
 from emolib.errors import EmolibError
+from emolib.face.loaders import load_face_model
 from emolib.face.model import FaceModel
-from emolib.hef import Drive, make_drive
+from emolib.hef import Drive, Hef, make_drive
 from emolib.layers import Conv, activate
 from emolib.media.pictures import resized, to_tensor
-from emolib.train.loop import Trainer
+from emolib.reenact import emotion_codes
+from emolib.train.loop import Loop, Training
+from emolib.train.parallel import gather, share
 
 R1_EVERY = 16
 FOCUS_POINTS = (*range(36, 48), *range(48, 68))  # eyes and mouth of the 68 landmarks
@@ -49,6 +55,12 @@ class Batch(NamedTuple):
     focus: Tensor  # (B,1,S,S) in [0,1], 1 at mouth and eyes
     emotion: str
     identity: str
+
+    def share(self, device: torch.device) -> "Batch":
+        """The frames that are this process's to work on, see :mod:`emolib.train.parallel`; the source is everybody's."""
+        drive = Drive(*(share(x).to(device) for x in self.drive))
+        truth, focus = (share(x).to(device) for x in (self.truth, self.focus))
+        return self._replace(source=self.source.to(device), truth=truth, drive=drive, focus=focus)
 
 
 class Pairs:
@@ -83,13 +95,6 @@ class Pairs:
             fields = [part.alpha, part.beta, part.delta, part.gamma, part.pose, self.codes[clip.clip_id][1][at]]
             rows.append(torch.cat(fields, 1))
         return torch.cat(rows)
-
-    def digest(self, *files: Path) -> str:
-        """Identifies what the pairs and ``files`` (the EAC behind the codes) hold, so that a checkpoint of others is not resumed."""
-        total = hashlib.sha256()
-        for part in [theta.to_vector().numpy().tobytes() for theta in self.theta] + [f.read_bytes() for f in files]:
-            total.update(part)
-        return total.hexdigest()[:16]
 
     def draw(self, rng: np.random.Generator, batch: int, index: int | None = None) -> Batch:
         """A random clip (or number ``index``) as the drive, ``batch`` of its frames in order, and a source."""
@@ -165,50 +170,117 @@ class Discriminator(nn.Module):
         x = activate(self.first(2 * image - 1))
         for same, down, skip in zip(self.same, self.down, self.skip):
             x = (activate(down(activate(same(x)))) + skip(F.avg_pool2d(x, 2))) / math.sqrt(2)
-        deviation = x.float().var(0, unbiased=False).add(1e-8).sqrt().mean().to(x.dtype)
+        deviation = gather(x.float()).var(0, unbiased=False).add(1e-8).sqrt().mean().to(x.dtype)
         x = activate(self.joined(torch.cat([x, deviation.expand(len(x), 1, 4, 4)], 1)))
         x = F.conv2d(x, self.score.weight * self.score.scale, self.score.bias)  # 4 x 4 -> 1 x 1
         return x.flatten().float()
 
 
 def reconstruction(image: Tensor, truth: Tensor, focus: Tensor, weight: float) -> Tensor:
-    """L_rec: mean absolute error, mouth and eyes weighing 1 + ``weight`` times."""
+    """L_rec: mean absolute error, mouth and eyes (focus (B,1,S,S) in [0,1]) weighing 1 + ``weight`` times."""
     emphasis = 1 + weight * focus
-    return ((image - truth).abs() * emphasis).mean() / emphasis.mean()
+    wrong = ((image - truth).abs() * emphasis).mean((1, 2, 3))
+    return gather(wrong).mean() / gather(emphasis.mean((1, 2, 3))).mean()
 
 
-def hef_step(trainer: Trainer, perceptual: Perceptual, batch: Batch, params, rng: np.random.Generator) -> None:
-    """One step of the generator on Eq. 11 and, if it has a weight, one of the discriminator; logs every term.
-
-    trainer: with the models ``hef`` and ``discriminator``. params: :class:`emolib.params.Hef`.
-    """
-    source, truth = (x.to(trainer.device) for x in (batch.source, batch.truth))
-    if params.recolour:
-        source, truth = recolour(rng, source, truth)
-    wanted, focus = Drive(*(x.to(trainer.device) for x in batch.drive)), batch.focus.to(trainer.device)
-    critic = trainer.models["discriminator"]
-    ramp = min(1.0, (trainer.step + 1) / max(1.0, params.adversary_ramp * trainer.steps))
-    critic.requires_grad_(False)
-    with trainer.autocast():
-        made = trainer.models["hef"](source, wanted).image
-        rec = reconstruction(made, truth, focus, params.focus)
-        distance = perceptual(made, truth).float().mean()
-        adversary = F.softplus(-critic(made)).mean() if params.lambda_adv else made.new_zeros(())
-    loss = params.lambda_rec * rec + params.lambda_p * distance + ramp * params.lambda_adv * adversary
-    trainer.minimize("hef", loss)
-    trainer.log(loss=loss, rec=rec, perceptual=distance, adversarial=adversary)
-    if params.lambda_adv:
-        critic.requires_grad_(True)
-        with trainer.autocast():
-            verdict = F.softplus(critic(made.detach())).mean() + F.softplus(-critic(truth)).mean()
-        trainer.log(discriminator=verdict)
-        if trainer.step % R1_EVERY == 0:
-            verdict = verdict + params.r1 / 2 * R1_EVERY * r1_penalty(critic, truth)
-        trainer.minimize("discriminator", verdict)
+def adversary_weight(step: int, steps: int, ramp: float) -> float:
+    """The share of lambda_adv at ``step``: rises linearly over the first ``ramp`` of the run."""
+    return min(1.0, (step + 1) / max(1.0, ramp * steps))
 
 
 def r1_penalty(critic: nn.Module, truth: Tensor) -> Tensor:
     """Mean squared length of the score's gradient at real images (Mescheder et al. 2018), in float32."""
     real = truth.detach().requires_grad_(True)
     gradient = torch.autograd.grad(critic(real).sum(), real, create_graph=True)[0]
-    return gradient.square().sum((1, 2, 3)).mean()
+    return gather(gradient.square().sum((1, 2, 3))).mean()
+
+
+@dataclass(kw_only=True)
+class HefTraining(Training):
+    """The generator and its discriminator on the clips of ``corpus`` (with fits). Sizes and weights: :class:`emolib.params.Hef`.
+
+    ame, eac, face_model: files of the text tower, of the fixed EAC behind the style codes, of the 3DMM. variant: a row of Table 3.
+    size: side of the images.
+    """
+
+    corpus: Corpus
+    ame: Path
+    eac: Path
+    face_model: Path
+    variant: str
+    size: int
+    batch_size: int
+    channels: int
+    channels_max: int
+    detail: bool
+    mesh_motion: bool
+    lr: float
+    lambda_rec: float
+    lambda_p: float
+    lambda_adv: float
+    lpips_net: str
+    adversary_ramp: float
+    r1: float
+    focus: float
+    predicted: float
+    same_clip: float
+    recolour: bool
+
+    def prepare(self) -> "HefTraining":
+        eac = Eac.load(self.eac)
+        codes = emotion_codes(eac, Ame.load(self.ame), self.corpus)
+        shares = {"predicted": self.predicted, "same_clip": self.same_clip}
+        self.pairs = Pairs(self.corpus, load_face_model(self.face_model), codes, self.size, **shares)
+        torch.manual_seed(self.seed)
+        widths = {"channels": self.channels, "channels_max": self.channels_max}
+        additions = {"detail": self.detail, "mesh_motion": self.mesh_motion}
+        self.hef = Hef(size=self.size, sigma_dim=eac.config["dim"], variant=self.variant, **widths, **additions)
+        self.hef.standardise(self.pairs.styles())
+        self.models = {
+            "hef": self.hef,
+            "discriminator": Discriminator(self.size, self.channels // 2, self.channels_max),
+        }
+        adam = {"lr": self.lr, "betas": (0.0, 0.99)}
+        self.optimizers = {name: torch.optim.Adam(m.parameters(), **adam) for name, m in self.models.items()}
+        self.perceptual = Perceptual(self.lpips_net, seed=self.seed)
+        return self
+
+    def draw(self, rng: np.random.Generator) -> Batch:
+        batch = self.pairs.draw(rng, self.batch_size)
+        if self.recolour:
+            source, truth = recolour(rng, batch.source, batch.truth)
+            batch = batch._replace(source=source, truth=truth)
+        return batch
+
+    def step(self, loop: Loop, batch: Batch) -> dict[str, Tensor]:
+        """One step of the generator on Eq. 11 and, if it has a weight, one of the discriminator."""
+        batch = batch.share(loop.device)
+        critic, self.perceptual = loop.models["discriminator"], self.perceptual.to(loop.device)
+        critic.requires_grad_(False)
+        with loop.autocast():
+            made = loop.models["hef"](batch.source, batch.drive).image
+            terms = {"rec": reconstruction(made, batch.truth, batch.focus, self.focus)}
+            terms["perceptual"] = gather(self.perceptual(made, batch.truth).float()).mean()
+            terms["adversarial"] = gather(F.softplus(-critic(made))).mean() if self.lambda_adv else made.new_zeros(())
+        terms = {"loss": self.total(terms, loop.step)} | terms
+        loop.minimize("hef", terms["loss"])
+        if self.lambda_adv:
+            critic.requires_grad_(True)
+            terms["discriminator"] = self.judge(loop, critic, made.detach(), batch.truth)
+        return terms
+
+    def total(self, terms: dict[str, Tensor], step: int) -> Tensor:
+        """Eq. 11."""
+        adversarial = adversary_weight(step, self.steps, self.adversary_ramp) * self.lambda_adv * terms["adversarial"]
+        return self.lambda_rec * terms["rec"] + self.lambda_p * terms["perceptual"] + adversarial
+
+    def judge(self, loop: Loop, critic: nn.Module, made: Tensor, truth: Tensor) -> Tensor:
+        """One step of the discriminator; its loss without R1."""
+        with loop.autocast():
+            verdict = gather(F.softplus(critic(made))).mean() + gather(F.softplus(-critic(truth))).mean()
+        penalty = self.r1 / 2 * R1_EVERY * r1_penalty(critic, truth) if loop.step % R1_EVERY == 0 else 0.0
+        loop.minimize("discriminator", verdict + penalty)
+        return verdict
+
+    def save(self, path: Path) -> None:
+        self.hef.save(path)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from emolib.eac import Eac
+from emolib.emotions import EMOTIONS
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import composite
 from emolib.hef import Drive, Hef
@@ -14,7 +15,6 @@ from emolib.layers import warp
 from emolib.media.pictures import resized, to_tensor
 from emolib.metrics.image import lpips, psnr, ssim
 from emolib.metrics.landmarks import correlation, mouth_opening
-from emolib.params import EMOTIONS
 from emolib.reenact import condition, generate
 from emolib.train.eac import LANDMARK_SIZE
 

@@ -1,15 +1,18 @@
 """Training of the SyncNet of :mod:`emolib.critics.sync`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emolib.corpus.clips import Corpus
 from emolib.critics.sync import VIDEO, SyncNet, clip_windows, cut_windows
 from emolib.errors import EmolibError
-from emolib.train.loop import Trainer, cosine_rate
+from emolib.train.loop import Loop, Training
+from emolib.train.parallel import gather, share
 
 MOMENTS = 8  # windows of one clip in a batch
 
@@ -73,22 +76,43 @@ def augment_windows(mouths: Tensor, mels: Tensor, rng: np.random.Generator) -> t
     return mouths, torch.where((band >= low) & (band < low + uniform(0, 12, 1, 1)), mels.mean(), mels)
 
 
-def train_sync(net: SyncNet, bank: MouthBank, *, steps: int, batch_size: int, lr: float, **trainer) -> Trainer:
-    """Trains ``net`` in place with symmetric InfoNCE over batches of several moments of several clips.
+@dataclass(kw_only=True)
+class SyncTraining(Training):
+    """SyncNet on the clips of ``corpus``: symmetric InfoNCE over batches of several moments of several clips.
 
-    trainer: what else :class:`emolib.train.loop.Trainer` takes (seed, checkpoints, ...).
+    batch_size: windows a step, :data:`MOMENTS` of each clip. Sizes: :class:`emolib.params.Critics`.
     """
-    optimizer = torch.optim.AdamW(net.train().parameters(), lr=lr, weight_decay=0.05)
-    run = Trainer({"sync": net}, {"sync": optimizer}, steps=steps, ema=0.98, name="sync", **trainer)
-    for step in run:
-        cosine_rate(run.optimizers["sync"], step, steps, lr)
-        mouths, mels = augment_windows(*(x.to(run.device) for x in bank.sample(run.rng, batch_size)), run.rng)
-        with run.autocast():
-            video, audio = run.models["sync"](mouths, mels)
+
+    corpus: Corpus
+    batch_size: int
+    lr: float
+    cache_mb: int
+    ema: float = 0.98
+
+    def prepare(self) -> "SyncTraining":
+        self.bank = MouthBank.load(self.corpus, budget_mb=self.cache_mb, seed=self.seed)
+        torch.manual_seed(self.seed)
+        net = SyncNet().train()
+        self.models = {"sync": net}
+        self.optimizers = {"sync": torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=0.05)}
+        return self
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, np.random.Generator]:
+        """(mouths (n,5,48,64), mels (n,20,80), the generator, for what is left to draw on the device)."""
+        return *self.bank.sample(rng, self.batch_size), rng
+
+    def step(self, loop: Loop, batch) -> dict[str, Tensor]:
+        mouths, mels, rng = batch
+        loop.cosine_rate("sync", self.lr)
+        mouths, mels = share(*augment_windows(mouths.to(loop.device), mels.to(loop.device), rng))
+        net = loop.models["sync"]
+        with loop.autocast():
+            video, audio = (gather(x) for x in net(mouths, mels))
         logits = video @ audio.T * net.log_scale.clamp(max=np.log(50.0)).exp()
-        truth = torch.arange(len(logits), device=run.device)
+        truth = torch.arange(len(logits), device=loop.device)
         loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
-        run.minimize("sync", loss, clip=1.0)
-        run.log(loss=loss, accuracy=(logits.argmax(1) == truth).float().mean())
-    run.finish("sync")
-    return run
+        loop.minimize("sync", loss, clip=1.0)
+        return {"loss": loss, "accuracy": (logits.argmax(1) == truth).float().mean()}
+
+    def save(self, path: Path) -> None:
+        self.models["sync"].save(path)

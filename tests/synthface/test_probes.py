@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from emolib.corpus.clips import Corpus
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.media.audio import SAMPLE_RATE
-from emolib.params import EMOTIONS
 from synthface import probes
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.media.audio import SAMPLE_RATE
-from emolib.params import EMOTIONS
 from synthface import speech
 from synthface.expressions import VISEMES
 from synthface.room import Room, recorded, voiced_level

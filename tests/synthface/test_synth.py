@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from emolib.corpus.synthetic import build_corpus
+from emolib.corpus.synth import build_corpus
+from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment, nme
 from emolib.face.arkit import ARKIT, INDEX
 from emolib.face.camera import rotation
 from emolib.face.landmarks import detect
-from emolib.params import EMOTIONS, Base, Data
+from emolib.params import Base, Data
 from synthface import expressions, heads, speech
 from synthface.expressions import Style, activation, performance, visemes
 from synthface.synth import PAIRS, SENTENCES, ClipSpec, Studio, plan

@@ -5,14 +5,15 @@ features are emotion-independent". Here a small frame-level recogniser of sound 
 phoneme times and then frozen, stands for it; a corpus without phoneme times falls back to the mel.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emolib.errors import EmolibError
 from emolib.media.audio import MEL_RATE, N_MELS, mel, mel_windows
-from emolib.train.loop import Trainer
+from emolib.weights import load_into, load_weights, save_weights
 
 WINDOW = 20  # W, mel frames of content around a video frame (0.2 s)
 
@@ -49,6 +50,17 @@ class Content(nn.Module):
         content = self(torch.from_numpy(mel(audio)).to(device)[None])[0].cpu().numpy()
         return mel_windows(content, n_frames, fps, WINDOW)
 
+    def save(self, path: str | Path) -> Path:
+        return save_weights(path, self, {"classes": list(self.classes)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Content":
+        """Reads weights, frozen. Raises :class:`EmolibError` for a missing, damaged or foreign file."""
+        state, config = load_weights(path)
+        if set(config) != {"classes"}:
+            raise EmolibError(f"{path} holds no content net; expected data/06_ecg/content.safetensors")
+        return load_into(cls(tuple(config["classes"])), state, path)
+
 
 def sound_classes(events, n_mel: int, classes: tuple[str, ...]) -> np.ndarray:
     """(name, start s, end s) events -> the class (n_mel,) at each mel frame; what no event covers is the first
@@ -58,26 +70,6 @@ def sound_classes(events, n_mel: int, classes: tuple[str, ...]) -> np.ndarray:
     for name, start, end in events:
         labels[max(0, round(float(start) * MEL_RATE)) : max(0, round(float(end) * MEL_RATE))] = classes.index(name)
     return labels
-
-
-def train_content(net: Content, mels: list[np.ndarray], labels: list[np.ndarray], *, steps: int, **trainer) -> Trainer:
-    """Trains ``net`` in place: cross-entropy of the sound class of every mel frame. Clips are cut to the shortest."""
-    length = min(map(len, labels))
-    x = torch.from_numpy(np.stack([m[:length] for m in mels]))
-    y = torch.from_numpy(np.stack([label[:length] for label in labels]))
-    optimizer = torch.optim.Adam(net.train().parameters(), lr=2e-3)
-    run = Trainer({"content": net}, {"content": optimizer}, steps=steps, **({"name": "ecg_content"} | trainer))
-    for _ in run:
-        index = torch.from_numpy(run.rng.integers(len(x), size=16))
-        chosen, truth = x[index].to(run.device), y[index].to(run.device)
-        with run.autocast():
-            scores = run.models["content"](chosen).float()
-        run.minimize("content", F.nll_loss(scores.flatten(0, 1), truth.flatten()))
-        run.log(
-            loss=F.nll_loss(scores.flatten(0, 1), truth.flatten()), accuracy=(scores.argmax(2) == truth).float().mean()
-        )
-    run.finish("content")
-    return run
 
 
 def content_set(corpus) -> tuple[list[np.ndarray], list[np.ndarray], tuple[str, ...]]:

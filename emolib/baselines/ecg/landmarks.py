@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emolib.baselines.ecg.content import Content
+from emolib.emotions import EMOTIONS, INTENSITIES
 from emolib.errors import EmolibError
-from emolib.params import EMOTIONS, INTENSITIES
-from emolib.train.loop import Trainer
 from emolib.weights import load_into, load_weights, save_weights
 
 UNIT = 10 / 256  # a landmark unit as a part of the crop's side: keeps Eq. 2 and Eq. 3 of one magnitude
@@ -219,40 +218,6 @@ def posed(model, alpha: Tensor, landmarks: Tensor, pose: Tensor, size: int) -> T
     centred, moved = neutral - neutral.mean(1, keepdim=True), turned - turned.mean(1, keepdim=True)
     linear = torch.linalg.lstsq(centred, moved).solution  # (T, 2, 2)
     return turned + (landmarks - neutral) @ linear
-
-
-def train_landmarks(
-    net: LandmarkGenerator,
-    judge: GraphDiscriminator,
-    data: LandmarkSet,
-    *,
-    steps: int,
-    batch_size: int,
-    lr: float,
-    lambda_ver: float,
-    lambda_gan: float,
-    **trainer,
-) -> Trainer:
-    """Trains G_L and D_L in place, Eqs. 2 to 4. ``trainer``: what else :class:`emolib.train.loop.Trainer` takes."""
-    optimizers = {"landmarks": torch.optim.Adam(net.train().parameters(), lr=lr)}
-    optimizers["judge"] = torch.optim.Adam(judge.train().parameters(), lr=lr)
-    run = Trainer({"landmarks": net, "judge": judge}, optimizers, steps=steps, **({"name": "ecg_landmarks"} | trainer))
-    generator, discriminator = run.models["landmarks"], run.models["judge"]
-    for _ in run:
-        index = torch.from_numpy(run.rng.integers(len(data.content), size=batch_size))
-        content, emotion, neutral, spoken = data.take(index, run.device)
-        with run.autocast():
-            generated = generator(content, emotion, neutral).float()
-            fake = discriminator(generated.detach(), emotion).float()
-            loss_judge = ((discriminator(spoken, emotion).float() - 1).square().mean() + fake.square().mean()) / 2
-        run.minimize("judge", loss_judge)
-        with run.autocast():
-            loss_gan = (discriminator(generated, emotion).float() - 1).square().mean() / 2
-        loss_ver = (spoken - generated).square().sum((1, 2)).mean()
-        run.minimize("landmarks", lambda_ver * loss_ver + lambda_gan * loss_gan, clip=10.0)
-        run.log(vertex=loss_ver, gan=loss_gan, judge=loss_judge)
-    run.finish("landmarks")
-    return run
 
 
 @torch.no_grad()

