@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from emolib.errors import EmolibError
-from emolib.params import Params, default_yaml, from_dict, load_params
+from emolib.params import Params, as_yaml, from_dict, load_params, main
 from emolib.pipeline.repro import check, profiles
 from emolib.pipeline.stage import project_root
 
@@ -16,7 +17,7 @@ ROOT = project_root(__file__.rsplit("/", 1)[0])
 
 
 def test_defaults_round_trip_through_yaml():
-    assert from_dict(yaml.safe_load(default_yaml())) == Params()
+    assert from_dict(yaml.safe_load(as_yaml())) == Params()
 
 
 def test_base_is_what_the_code_says():
@@ -89,3 +90,16 @@ def test_every_parameter_is_documented():
     for section in dataclasses.fields(Params):
         for f in dataclasses.fields(section.default_factory):
             assert f.metadata["doc"], f"{section.name}.{f.name}"
+
+
+def test_writing_params_anew_keeps_what_the_user_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    edited = as_yaml().replace("steps: 400  # optimiser steps", "steps: 401  # mine")
+    assert "401" in edited
+    Path("params.yaml").write_text(edited)
+    monkeypatch.setattr("sys.argv", ["params", "--write"])
+    assert main() == 0
+    assert load_params("params.yaml").eac.steps == 401 and "# optimiser steps" in Path("params.yaml").read_text()
+    assert load_params("conf/base.yaml") == Params()
+    monkeypatch.setattr("sys.argv", ["params", "--write", "--defaults"])
+    assert main() == 0 and load_params("params.yaml") == Params()

@@ -2,7 +2,10 @@
 
 import functools
 import shutil
+import sys
 from pathlib import Path
+
+import torch.distributed as dist
 
 from emolib.baselines.ecg.train_content import ContentTraining
 from emolib.baselines.ecg.train_landmarks import LandmarksTraining
@@ -50,12 +53,12 @@ def copied(built: Path, folder: Path) -> Path:
     return folder
 
 
-def trainings(folder: Path):
+def trainings(folder: Path, steps: int = 1):
     """(name, a function that makes the training), in the order of the pipeline; later ones read earlier ones' weights."""
     films = Corpus.open(folder / "clips")
     fits = Corpus.open(folder / "clips", folder / "fits")
     weights, face = folder / "weights", default_path()
-    shared = {"steps": 1, "seed": 3}
+    shared = {"steps": steps, "seed": 3}
     frames = shared | {
         "corpus": fits,
         "face_model": face,
@@ -69,8 +72,13 @@ def trainings(folder: Path):
     yield "sync", lambda: SyncTraining(corpus=films, batch_size=16, lr=1e-3, cache_mb=64, **shared)
     yield "clip", lambda: ClipTraining(templates=TEMPLATES, **frames)
     towers = {"ame": weights / "clip.safetensors", "face_model": face, "corpus": fits, "seed": 3, "variant": "full"}
-    yield "eac", lambda: EacTraining(phi_emo=weights / "emotion_loss.safetensors", **towers, **Eac(**SMALL).training())
-    widths = Hef(steps=1, batch_size=2, channels=256, channels_max=16, precision="no").training()
+    yield (
+        "eac",
+        lambda: EacTraining(
+            phi_emo=weights / "emotion_loss.safetensors", **towers, **Eac(**SMALL | {"steps": steps}).training()
+        ),
+    )
+    widths = Hef(steps=steps, batch_size=2, channels=256, channels_max=16, precision="no").training()
     yield "hef", lambda: HefTraining(eac=weights / "eac.safetensors", size=SIZE, **towers, **widths)
     yield "content", lambda: ContentTraining(corpus=films, batch_size=2, **shared)
     ecg = shared | {"corpus": fits, "face_model": face, "lr": 1e-3, "batch_size": 4}
@@ -81,11 +89,22 @@ def trainings(folder: Path):
     yield "texture", lambda: TextureTraining(**looks, **terms, **ecg)
 
 
-def run(folder: Path, only: tuple[str, ...] = TRAININGS) -> dict[str, int]:
+def run(folder: Path, only: tuple[str, ...] = TRAININGS, steps: int = 1, **options) -> dict[str, int]:
     """Every training (or ``only`` some), and how many steps each made."""
     made = {}
-    for name, training in trainings(folder):
+    for name, training in trainings(folder, steps):
         if name in only:
             places = {"checkpoints": folder / "checkpoints" / name, "device": "cpu"}
-            made[name] = train(training(), folder / "weights" / f"{name}.safetensors", **places).steps
+            made[name] = train(training(), folder / "weights" / f"{name}.safetensors", **places, **options).steps
     return made
+
+
+def together(folder: str, steps: str) -> None:
+    """All trainings as one of several processes that share each batch: ``torchrun tests/toy.py FOLDER STEPS``."""
+    dist.init_process_group("gloo")
+    run(Path(folder), steps=int(steps), log_every=1)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    together(*sys.argv[1:])

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from dvclive import Live
 from safetensors import SafetensorError, safe_open
@@ -267,6 +268,8 @@ def train_here(training: Training, weights: Path, checkpoints: Path, mark: str, 
         record |= {"weights": file_digest(weights), "steps": training.steps, "seed": training.seed, "history": history}
         write_atomic(record_path(weights), json.dumps(record, indent=1) + "\n")
         loop.path.unlink(missing_ok=True)
+    if world() > 1:
+        dist.barrier()  # nobody looks for what the first process still writes
     return left
 
 

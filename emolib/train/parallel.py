@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -109,7 +108,8 @@ class _SharedBatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, rate)
             self.running_var.lerp_(variance * count / (count - 1), rate)
             self.num_batches_tracked += 1
-        return F.batch_norm(x, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
+        scale = (variance + self.eps).rsqrt() * self.weight
+        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 
 
 def share_statistics(model: nn.Module) -> nn.Module:
