@@ -58,8 +58,8 @@ def show(root: Path) -> str:
     lines = [costs(root)]
     for table in sorted((root / "reports" / "07_evaluation").glob("*.md")):
         lines += ["", f"== {table.relative_to(root)}", table.read_text().rstrip()]
-    figures = sorted((root / "reports").glob("**/figures/*.png"))
-    lines += ["", f"{len(figures)} figures: reports/<stage>/figures/*.png"]
+    figures = sorted((root / "reports").glob("**/figures/*.*"))
+    lines += ["", f"{len(figures)} figures: reports/<stage>/figures/"]
     lines += [f"video: {path.relative_to(root)}" for path in sorted((root / "data" / "07_evaluation").glob("*.mp4"))]
     return "\n".join(lines)
 
