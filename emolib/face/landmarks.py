@@ -82,7 +82,7 @@ def _search(grey: np.ndarray, side: int, degrees: float, threshold: float = 0.0)
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ linear.T
     size = np.ceil(corners.max(0) - corners.min(0)).astype(int)
     matrix = np.column_stack([linear, -corners.min(0)])
-    turned = np.ascontiguousarray(warp_affine(grey, matrix, tuple(int(v) for v in size)))
+    turned = np.ascontiguousarray(warp_affine(grey, matrix, (int(size[0]), int(size[1]))))
     boxes, scores, _ = _dlib()[0].run(turned, 0, threshold)
     faces = []
     for box, score in zip(boxes, scores):
@@ -166,12 +166,9 @@ def track(frames: np.ndarray, *, every: int = 8) -> np.ndarray:
         if t in found and found[t] is None:
             last = None
         elif last is None:
-            seen = (
-                t
-                if found.get(t) is not None
-                else min((k for k in found if found[k] is not None), key=lambda k: abs(k - t))
-            )
-            last = landmarks[t] = _refine(grey, _refine(grey, found[seen]))
+            seen = {k: points for k, points in found.items() if points is not None}
+            nearest = min(seen, key=lambda k: abs(k - t))
+            last = landmarks[t] = _refine(grey, _refine(grey, seen[nearest]))
         else:
             last = landmarks[t] = _refine(grey, last)
     return _filled(landmarks)

@@ -23,6 +23,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ class Judges:
 class Reference:
     """A real test clip, looked at once."""
 
-    clip: object
+    clip: Any
     frames: np.ndarray
     audio: np.ndarray
     landmarks: np.ndarray
@@ -85,7 +86,8 @@ def choose_clips(corpus, n_clips: int, seed: int) -> list:
     table = corpus.table.reset_index(drop=True)
     order = table.iloc[rng.permutation(len(table))]
     queues = [list(group.index) for _, group in order.groupby("identity", sort=True)]
-    chosen, seen = [], dict.fromkeys(table.emotion, 0)
+    chosen: list[int] = []
+    seen = dict.fromkeys(table.emotion, 0)
     while len(chosen) < n_clips and any(queues):
         for queue in filter(None, queues):
             best = min(queue, key=lambda i: seen[table.emotion[i]])
@@ -188,7 +190,7 @@ class Spread:
             for g in rng.integers(len(groups), size=len(groups)):
                 np.add.at(row, rng.choice(groups[g], size=len(groups[g])), 1)
 
-    def interval(self, values: Sequence[float]) -> tuple[float, float]:
+    def interval(self, values: "Sequence[float] | np.ndarray | pd.Series") -> tuple[float, float]:
         """Interval of the mean of one value a clip; a missing value (nan) is left out."""
         values = np.asarray(values, np.float64)
         there = ~np.isnan(values)
