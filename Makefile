@@ -1,5 +1,6 @@
-# make repro            everything, with the default parameters      make repro PROFILE=smoke   the same, small
-# make test             unit tests, the smoke pipeline, nbval        make lab                   the notebooks, by hand
+# make repro            everything, with the default parameters             make repro PROFILE=smoke   small, in .profiles/smoke
+# make test             lint, types, unit tests, the smoke pipeline, nbval         make check                 the long ones, by hand
+# make lab              the notebooks, by hand
 # make landmarks        the dense landmark net -> data/pretrained (half an hour; only after a change of the face model)
 # make release          what repro trained -> data/pretrained, which `emolib talk` uses
 PYTHON  ?= python3
@@ -13,7 +14,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install repro test release landmarks lint lab clean
+.PHONY: install repro test check release landmarks lint lab clean
 
 install: .venv/.done
 .venv/.done: pyproject.toml
@@ -48,3 +49,8 @@ lab: install
 
 clean:
 	rm -rf .smoke .profiles .checkpoints
+
+# By hand, within the hour: kills, mutations, two processes, other machines, and the wheel in an empty environment.
+check: install
+	EMOLIB_CHECK=1 $(BIN)/python -m pytest tests/test_killed.py tests/test_staleness.py tests/test_parallel.py tests/test_reproducible.py tests/test_workers.py
+	scripts/check_wheel.sh

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
 
 from emolib.baselines.ecg.train_content import ContentTraining
@@ -106,5 +107,12 @@ def together(folder: str, steps: str) -> None:
     dist.destroy_process_group()
 
 
+def all_again(folder: str, steps: str) -> None:
+    """Fits and all trainings, in a process that somebody may kill: ``python tests/toy.py --alone FOLDER STEPS``."""
+    torch.set_num_threads(1)
+    fit(Path(folder))
+    run(Path(folder), steps=int(steps), checkpoint_every=2, log_every=1)
+
+
 if __name__ == "__main__":
-    together(*sys.argv[1:])
+    all_again(*sys.argv[2:]) if sys.argv[1] == "--alone" else together(*sys.argv[1:])
