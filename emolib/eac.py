@@ -60,7 +60,8 @@ def _mlp(inside: int, hidden: int, outside: int) -> nn.Sequential:
 
 def _transformer(dim: int, depth: int, heads: int, dropout: float) -> nn.TransformerEncoder:
     layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, 0.0, F.gelu, batch_first=True, norm_first=True)
-    layer.dropout, layer.dropout1, layer.dropout2 = Dropout(dropout), Dropout(dropout), Dropout(dropout)
+    for name in ("dropout", "dropout1", "dropout2"):
+        layer.register_module(name, Dropout(dropout))
     return nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
 
 
@@ -70,6 +71,9 @@ class _SoundMlp(nn.Module):
     Without that, without normalised bands and without the last normalisation (sound must not drown in PE), training takes
     three times as long to move the lips.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, window: int, dim: int):
         super().__init__()
@@ -88,7 +92,7 @@ class _SoundMlp(nn.Module):
 class _Recurrent(nn.GRU):
     """The GRU row of Table 3: reads the tokens from the first (the intensity) to the last."""
 
-    def forward(self, tokens: Tensor) -> Tensor:  # (B,1+T,C) -> (B,1+T,C)
+    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]  # (B,1+T,C) -> (B,1+T,C)
         return super().forward(tokens)[0]
 
 
@@ -137,6 +141,11 @@ class Eac(nn.Module):
     dim, depth, heads, dropout: of Phi. audio_depth: layers of the audio encoder (there: ``heads``, ``dropout``, ``dim``, too).
     """
 
+    beta_mean: Tensor
+    beta_std: Tensor
+    emotion_mean: Tensor
+    emotion_std: Tensor
+
     def __init__(
         self,
         *,
@@ -163,7 +172,7 @@ class Eac(nn.Module):
         self.emotion_mlp = _mlp(embedding_dim, 2 * dim, dim)  # MLP(z_emo)
         self.intensity = nn.Parameter(torch.randn(dim) * 0.5)  # sigma_base
         if self.arch == "transformer":
-            self.phi = _transformer(dim, depth, heads, dropout)
+            self.phi: nn.Module = _transformer(dim, depth, heads, dropout)
         elif self.arch == "gru":
             self.phi = _Recurrent(dim, dim, depth, batch_first=True)
         else:
@@ -198,7 +207,7 @@ class Eac(nn.Module):
         tokens = self.audio_mlp(windows).repeat_interleave(len(z_emo) // len(windows), 0)  # (B,T,C)
         tokens = torch.cat([(mu[:, None] * self.intensity)[:, None], tokens], 1)  # (B,1+T,C)
         emotion = self.emotion_mlp((z_emo - self.emotion_mean) / self.emotion_std)[:, None]
-        tokens = self.phi(tokens + PE_SCALE * sinusoids(*tokens.shape[1:], tokens.device) + emotion)
+        tokens = self.phi(tokens + PE_SCALE * sinusoids(tokens.shape[1], tokens.shape[2], tokens.device) + emotion)
         return self.beta_mean + self.beta_std * self.beta_mlp(tokens[:, 1:] + self.read(tokens[:, :1])), tokens[:, 0]
 
     def embed_audio(self, mel: Tensor) -> Tensor:
@@ -304,7 +313,7 @@ def predict_chunks(
         # The last pass starts early enough to be whole; what earlier passes have given already is dropped.
         start = min(end - blend, count - length) if end else 0
         part = torch.as_tensor(np.asarray(windows[start : start + length]), dtype=torch.float32, device=device)
-        pair = _styled(eac, part, z_emo[start : start + length], mu[start : start + length])
+        pair: Sequence[Tensor] = _styled(eac, part, z_emo[start : start + length], mu[start : start + length])
         if held:
             pair = [x[end - blend - start :] for x in pair]
             pair = [torch.cat([h + ramp * (x[:blend] - h), x[blend:]]) for h, x in zip(held, pair)]

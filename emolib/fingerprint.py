@@ -28,7 +28,7 @@ VERSIONED = {"torch": "torch", "numba": "numba", "espeakng_loader": "espeakng-lo
 def module_file(module: str) -> Path | None:
     """The file of a module of ours (a package: its ``__init__.py``), without importing it; None for anything else."""
     top, *rest = module.split(".")
-    if top not in PACKAGES or (spec := importlib.util.find_spec(top)) is None:
+    if top not in PACKAGES or (spec := importlib.util.find_spec(top)) is None or spec.origin is None:
         return None
     path = Path(spec.origin).parent.joinpath(*rest)
     found = [p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()]
@@ -51,7 +51,7 @@ def _tree(file: Path, changed: float) -> ast.Module:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):  # a text that stands alone is a docstring, wherever it stands
-            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+            body[:] = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     return tree
 
 

@@ -74,7 +74,7 @@ class HefOutput(NamedTuple):
 def extend(flow: Tensor, mask: Tensor) -> Tensor:
     """Continues flow (B,2,S,S) beyond mask (B,1,S,S) by pull-push: means of ever larger blocks fill what finer ones lack.
     An eighth of the side around the mask (hair, neck) moves along; beyond, the flow fades to 0."""
-    levels = [(flow * mask, mask)]
+    levels: list[tuple[Tensor, ...]] = [(flow * mask, mask)]
     while levels[-1][0].shape[-1] > REACH:
         levels.append(tuple(F.avg_pool2d(x, 2) for x in levels[-1]))
     levels.append(tuple(F.avg_pool2d(x, 3, stride=1, padding=1) for x in levels[-1]))
@@ -170,6 +170,9 @@ class Hef(nn.Module):
     style_dim: of z_sty. detail, mesh_motion: the two additions, see the top of the module.
     """
 
+    style_mean: Tensor
+    style_std: Tensor
+
     def __init__(
         self,
         *,
@@ -245,7 +248,7 @@ class Hef(nn.Module):
         """What the predicted flow is added to at each scale: M_i, or zeros where the variant has none."""
         if not self.mesh_motion or self.variant == "wo_res":
             return [field.new_zeros(())] * len(self.sides)
-        bases = []
+        bases: list[Tensor] = []
         for side in self.sides:
             bases.append(F.avg_pool2d(field, self.size // side) if side <= self.finest_flow else up(bases[-1]))
         return bases
@@ -288,7 +291,7 @@ def animate(
     source (1, 3, S, S) in [0, 1]; source_coefficients: its own, 1 row; sigma: sigma_hat (T, C), or (1, C) for all frames.
     """
     device = hef.constant.device
-    model, own, wanted = (x.to(device) for x in (model, source_coefficients, drive_coefficients))
+    model, own, wanted = model.to(device), source_coefficients.to(device), drive_coefficients.to(device)
     sigma = sigma.to(device).expand(len(wanted), -1)
     encoded = hef.encode_source(source.to(device))
     for start in range(0, len(wanted), batch):

@@ -223,7 +223,7 @@ def _checked(name: str, value, kind, metadata):
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value) or not value:
             raise EmolibError(f"parameter {name} is {value!r}; expected a non-empty list of texts")
         return tuple(value)
-    right = {int: int, float: (int, float), str: str, bool: bool}[kind]
+    right = (int, float) if kind is float else kind
     if not isinstance(value, right) or (isinstance(value, bool) and kind is not bool):
         raise EmolibError(f"parameter {name} is {value!r}; expected a value of type {kind.__name__}")
     if "choices" in metadata and value not in metadata["choices"]:
@@ -277,7 +277,7 @@ def as_yaml(params: Params | None = None) -> str:
     lines = ["# Keys, types and comments: emolib/params.py (`python -m emolib.params --write` writes them anew and keeps the values)."]
     for section in dataclasses.fields(Params):
         lines.append(f"{section.name}:")
-        for f in dataclasses.fields(section.default_factory):
+        for f in dataclasses.fields(getattr(params, section.name)):
             value = getattr(getattr(params, section.name), f.name)
             value = list(value) if isinstance(value, tuple) else value
             text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()

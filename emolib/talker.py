@@ -106,7 +106,9 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
     scale = MAX_SIDE / max(height, width)
     if scale >= 1:
         return image
-    return np.asarray(Image.fromarray(image).resize((round(width * scale), round(height * scale)), Image.LANCZOS))
+    return np.asarray(
+        Image.fromarray(image).resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
+    )
 
 
 def _emotion_input(emotion: EmotionCondition):
@@ -115,6 +117,7 @@ def _emotion_input(emotion: EmotionCondition):
         return emotion.text
     if emotion.audio is not None:
         return _sound(emotion.audio)
+    assert emotion.image is not None  # one of the three is given
     picture = _shrunk(_picture(emotion.image))
     return picture, detect(picture)[0]
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +15,7 @@ from emolib.files import replacing
 PACKAGE = Path(__file__).resolve().parent
 # Beside the modules in an installed wheel, under data/ in a checkout.
 PRETRAINED = PACKAGE / "pretrained" if (PACKAGE / "pretrained").is_dir() else PACKAGE.parent / "data" / "pretrained"
+Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 def save_weights(
@@ -46,7 +48,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, config
 
 
-def load_into(module: torch.nn.Module, state: dict, path: str | Path) -> torch.nn.Module:
+def load_into(module: Net, state: dict, path: str | Path) -> Net:
     """``module`` with ``state`` loaded, frozen and in eval mode; a mismatch names ``path``."""
     try:
         module.load_state_dict(state)

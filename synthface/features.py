@@ -234,7 +234,7 @@ def teeth(points: np.ndarray, upper: np.ndarray, anatomy: Anatomy, age: float, r
         away = np.abs(points[row, 1] - bite)  # from the biting edge
         light = single * (1 - 0.5 * np.exp(-((gap / 0.017) ** 2))) * np.interp(far, [0.6, 1.5], [1, 0.4])
         light *= 0.88 + 0.12 * np.sin(np.pi * across.clip(0, 1))
-        enamel = shade * light[:, None] * (1 - [0, 0.05, 0.14] * np.clip(away / 0.12, 0, 1)[:, None])
+        enamel = shade * light[:, None] * (1 - np.array([0, 0.05, 0.14]) * np.clip(away / 0.12, 0, 1)[:, None])
         rim = 0.115 - 0.018 * (2 * across - 1) ** 2  # gums arch over each tooth
         gum = np.array([0.5, 0.17, 0.16]) * np.interp(far, [0.35, 1.3], [1, 0.3])[:, None]
         out[row] = enamel + step((away - rim) / 0.02)[:, None] * (gum - enamel)

@@ -107,7 +107,7 @@ class HeadSampler:
             hair=self.to_model(moved[n:]),
             sex=sex,
             age=age,
-            ethnicity=tuple(float(x) for x in ethnicity),
+            ethnicity=(float(ethnicity[0]), float(ethnicity[1]), float(ethnicity[2])),
             weight=float(body[1]),
         )
 

@@ -83,8 +83,12 @@ class _Geometry:
 
     def _add(self, vertices, actions, triangles, uv, uv_triangles, kind, follow):
         base, uv_base = sum(map(len, self.vertices)), sum(map(len, self.uv))
-        self.vertices.append(vertices), self.actions.append(actions), self.uv.append(uv), self.follow.append(follow)
-        self.triangles.append(np.ascontiguousarray(triangles) + base), self.uv_triangles.append(uv_triangles + uv_base)
+        self.vertices.append(vertices)
+        self.actions.append(actions)
+        self.uv.append(uv)
+        self.follow.append(follow)
+        self.triangles.append(np.ascontiguousarray(triangles) + base)
+        self.uv_triangles.append(uv_triangles + uv_base)
         self.kind.append(np.full(len(triangles), KINDS.index(kind), np.int8))
 
     def add_hair(self, hair: Hair, rng: np.random.Generator) -> None:
@@ -177,8 +181,8 @@ def occlusion(vertices: np.ndarray, triangles: np.ndarray, directions: np.ndarra
         right /= np.linalg.norm(right)
         frame = np.stack([right, np.cross(towards, right), towards])
         local = vertices @ frame.T
-        screen = np.stack([(local[:, 0] / 4.4 + 0.5) * side, (0.5 - local[:, 1] / 4.4) * side, 100 - local[:, 2]], 1)
-        screen = torch.from_numpy(screen.astype(np.float32))[None]
+        corner = np.stack([(local[:, 0] / 4.4 + 0.5) * side, (0.5 - local[:, 1] / 4.4) * side, 100 - local[:, 2]], 1)
+        screen = torch.from_numpy(corner.astype(np.float32))[None]
         fragments = rasterize(screen, torch.from_numpy(triangles), side)
         face, bary = fragments.face_id[0].numpy(), fragments.bary[0].numpy()
         depth = np.where(face >= 0, (bary * local[triangles[face], 2]).sum(-1), -1e3)

@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
+from emolib.errors import EmolibError
 from emolib.face.camera import CAMERA, FOCAL
 from synthface.paint import KINDS, TEXTURE, _atlas, hair_depth
 from synthface.people import Person
@@ -43,7 +44,10 @@ _PROBES = np.array([[0, 0, 1], [0.7, 0, 0.7], [-0.7, 0, 0.7], [0, 0.6, 0.8], [0,
 def picture(path: str) -> Image.Image:
     """One of ``PICTURES``, RGB, its longer side at most 640 pixels; read from the installed package, never from the network."""
     package, inside = path.split("/", 1)
-    out = Image.open(Path(importlib.util.find_spec(package).submodule_search_locations[0]) / inside).convert("RGB")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise EmolibError(f"the package of {path} is not installed; run `make install`")
+    out = Image.open(Path(spec.submodule_search_locations[0]) / inside).convert("RGB")
     out.thumbnail((640, 640))
     return out
 
@@ -58,7 +62,7 @@ def _texels() -> SimpleNamespace:
     atlas = _atlas()
     flat, kinds = np.ravel_multi_index(atlas.where, (TEXTURE, TEXTURE)), np.array(KINDS)[atlas.kind]
     chosen = kinds == "skin"
-    skin, points, weights = flat[chosen], np.float32(atlas.points[chosen]), np.float32(atlas.weights[chosen])
+    skin, points, weights = flat[chosen], atlas.points[chosen], atlas.weights[chosen]
     depth, lips, lids = hair_depth(atlas.raw[chosen]), *(weights[:, REGIONS.index(n)] for n in ("lips", "eyelids"))
     grid = np.stack([skin % TEXTURE, skin // TEXTURE], 1).astype(np.float32) * np.float32(2 / TEXTURE) - 1
     return SimpleNamespace(
@@ -99,8 +103,8 @@ def _noise(rng: np.random.Generator, side: int) -> np.ndarray:
         grid = torch.nn.functional.interpolate(grid, size=(side, side), mode="bilinear", align_corners=True)
         total += cells**-falloff * grid[0].permute(1, 2, 0).numpy()
     total *= rng.choice([0.7, 1.2, 4.0], p=[0.4, 0.4, 0.2]) / (total.std() + 1e-3)  # the last: patches with borders
-    total = 0.5 + 0.5 * np.tanh(total)
-    return _duotone(rng, total[..., 0]) if channels == 1 else total * _tint(rng, 8) * 0.6
+    out = 0.5 + 0.5 * np.tanh(total)
+    return _duotone(rng, out[..., 0]) if channels == 1 else out * _tint(rng, 8) * 0.6
 
 
 def _patch(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -109,7 +113,7 @@ def _patch(rng: np.random.Generator, side: int) -> np.ndarray:
     edge = min(image.size) * rng.uniform(0.35, 1)
     x, y = rng.uniform(0, 1, 2) * (np.array(image.size) - edge)
     image = image.resize((side, side), Image.Resampling.BILINEAR, box=(x, y, x + edge, y + edge))
-    out = _TO_LINEAR[np.rot90(np.asarray(image), rng.integers(4))[:, :: rng.choice([-1, 1])]]
+    out = _TO_LINEAR[np.rot90(np.asarray(image), int(rng.integers(4)))[:, :: rng.choice([-1, 1])]]
     if (draw := rng.random()) < 0.3 or np.ptp(out.mean((0, 1))) < 0.01:  # grey pictures always
         return _duotone(rng, np.sqrt(out @ _LUMINANCE))
     return out if draw < 0.65 else np.clip(out @ _recolour(rng, 1.5), 0, 1)
@@ -189,9 +193,9 @@ def randomised_scene(scene: Scene, rng: np.random.Generator) -> Scene:
     received += up * ambient[0] + (1 - up) * ambient[1]
     scale = np.float32(np.exp(rng.uniform(*np.log([0.6, 1.5]))) / (received @ _LUMINANCE).mean())
     lights[:, 3:] = np.minimum(lights[:, 3:] * scale, 5)  # a lamp behind does not make a white picture
-    sky, ground = np.minimum(np.float32(ambient) * scale, 2)
+    sky, ground = np.minimum(np.array(ambient, np.float32) * scale, 2)
     noise = float(rng.choice([rng.uniform(0, 0.012), rng.uniform(0.012, 0.03)], p=[0.7, 0.3]))
-    background, exposure = np.float32(np.clip(_background(scene, rng), 0, 1)), float(rng.uniform(0.85, 1.15))
+    background, exposure = np.clip(_background(scene, rng), 0, 1).astype(np.float32), float(rng.uniform(0.85, 1.15))
     return replace(scene, lights=lights, sky=sky, ground=ground, background=background, exposure=exposure, noise=noise)
 
 
@@ -231,7 +235,7 @@ def degrade(frames: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
     if rng.random() < 0.07:  # black and white
         frames = np.repeat((frames @ _LUMINANCE).astype(np.uint8)[..., None], 3, -1)
     value = 0.45 + contrast * (np.linspace(0, 1, 256)[:, None] ** gamma - 0.45)
-    table = np.uint8(np.round(255 * np.clip((lift + (1 - lift) * value) * (0.4 + 0.6 * tint), 0, 1)))  # (256, 3)
+    table = np.round(255 * np.clip((lift + (1 - lift) * value) * (0.4 + 0.6 * tint), 0, 1)).astype(np.uint8)  # (256, 3)
     return np.stack([table[:, c][frames[..., c]] for c in range(3)], -1)
 
 
@@ -257,7 +261,7 @@ def occlude(frames: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
     paint = np.broadcast_to(_tint(rng, 6) * rng.uniform(0.02, 0.6), (side, side, 3))
     if rng.random() < 0.6 and "glasses" not in what:
         paint = _pattern(rng, side)
-    paint, cover = np.float32(255 * np.clip(paint, 0, 1) ** (1 / 2.2)), opacity * cover[..., None]
+    paint, cover = (255 * np.clip(paint, 0, 1) ** (1 / 2.2)).astype(np.float32), opacity * cover[..., None]
     out = np.empty_like(frames)
     for t, (dx, dy) in enumerate(np.clip(np.round(motion), -side, side).astype(int)):
         share = cover[side - dy : 2 * side - dy, side - dx : 2 * side - dx]
@@ -283,7 +287,7 @@ def _shape(what: str, rng: np.random.Generator) -> list[tuple[np.ndarray, float]
         tips = np.stack([reach * np.sin(splay), -reach * np.cos(splay)], 1)
         fingers = [(np.stack([0.35 * tip, tip]) @ spin, 0.09 * size) for tip in tips]
         return [(circle * [0.2, 0.22] @ spin, 0.0), *fingers]
-    radius = 1 + sum(rng.normal(0, 0.12) * np.sin(k * angle + rng.uniform(0, 6)) for k in (2, 3, 5))
+    radius = 1 + np.sum([rng.normal(0, 0.12) * np.sin(k * angle + rng.uniform(0, 6)) for k in (2, 3, 5)], axis=0)
     return [(0.3 * radius[:, None] * circle * [1, rng.uniform(0.4, 1)] @ spin, 0.0)]
 
 

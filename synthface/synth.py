@@ -87,11 +87,14 @@ def _pairs(n: int, rng: np.random.Generator) -> list[tuple[str, int]]:
     left = {
         e: [i for i in rng.permutation(list(LEVELS)).tolist() if (e, i) in PAIRS] for e in rng.permutation(EMOTIONS)
     }
-    pairs = []
+    pairs: list[tuple[str, int]] = []
     while len(pairs) < n:
         turn = [str(e) for e in left if left[e]][: n - len(pairs)]
         pairs += [(e, left[e].pop()) for e in turn]
     return pairs
+
+
+Cast = tuple[Person, Style, speech.Speaker, tuple[np.ndarray, np.ndarray]]  # see Studio.cast
 
 
 class Studio:
@@ -101,11 +104,11 @@ class Studio:
         self.seed, self.size, self.seconds, self.frames = seed, size, seconds, round(seconds * FPS)
         self.randomise = randomise  # of train people, see :mod:`synthface.randomise`
         self.sampler, self.model = HeadSampler(seed), load_face_model(default_path())
-        self._cast = (-1, None)
+        self._cast: tuple[int, Cast] | None = None
 
-    def cast(self, person: int, split: str = "train"):
+    def cast(self, person: int, split: str = "train") -> Cast:
         """(Person, Style, Speaker, projection) of the person with this number; the same in every process."""
-        if self._cast[0] != person:
+        if self._cast is None or self._cast[0] != person:
             rng = named_rng(self.seed, "person", person)
             head = self.sampler.sample(rng)
             body, style = Person.create(head, rng), Style.sample(rng)

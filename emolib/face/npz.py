@@ -18,7 +18,7 @@ def cache_folder() -> Path:
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray], compressed: bool = True) -> Path:
     """Writes ``arrays`` by name into one npz, whole or not at all; returns the path."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        (np.savez_compressed if compressed else np.savez)(file, **arrays)
+        (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
     return Path(path)
 
 

@@ -55,7 +55,7 @@ def to_rgb8(picture: Image.Image | np.ndarray) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
-        raise EmolibError(f"the image has shape {picture.shape}; expected (H, W), (H, W, 3) or (H, W, 4)")
+        raise EmolibError(f"the image has shape {pixels.shape}; expected (H, W), (H, W, 3) or (H, W, 4)")
     top = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(pixels.dtype, 1.0)
     if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
         return np.ascontiguousarray(pixels)
@@ -67,7 +67,9 @@ def to_rgb8(picture: Image.Image | np.ndarray) -> np.ndarray:
 
 def to_tensor(frames: np.ndarray | torch.Tensor) -> torch.Tensor:
     """uint8 (..., H, W, 3) -> float (..., 3, H, W) in [0, 1], on the device it is on."""
-    frames = frames if isinstance(frames, torch.Tensor) else torch.from_numpy(np.require(frames, requirements="CW"))
+    frames = (
+        frames if isinstance(frames, torch.Tensor) else torch.from_numpy(np.require(frames, requirements=("C", "W")))
+    )
     return frames.movedim(-1, -3).float() / 255
 
 

@@ -23,6 +23,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ class Judges:
 class Reference:
     """A real test clip, looked at once."""
 
-    clip: object
+    clip: Any  # emolib.corpus.clips.Clip
     frames: np.ndarray
     audio: np.ndarray
     landmarks: np.ndarray
@@ -85,7 +86,8 @@ def choose_clips(corpus, n_clips: int, seed: int) -> list:
     table = corpus.table.reset_index(drop=True)
     order = table.iloc[rng.permutation(len(table))]
     queues = [list(group.index) for _, group in order.groupby("identity", sort=True)]
-    chosen, seen = [], dict.fromkeys(table.emotion, 0)
+    chosen: list[int] = []
+    seen = dict.fromkeys(table.emotion, 0)
     while len(chosen) < n_clips and any(queues):
         for queue in filter(None, queues):
             best = min(queue, key=lambda i: seen[table.emotion[i]])
@@ -190,13 +192,13 @@ class Spread:
 
     def interval(self, values: Sequence[float]) -> tuple[float, float]:
         """Interval of the mean of one value a clip; a missing value (nan) is left out."""
-        values = np.asarray(values, np.float64)
-        there = ~np.isnan(values)
+        known = np.asarray(values, np.float64)
+        there = ~np.isnan(known)
         weights = self.weights[:, there]
         weights = weights[weights.sum(1) > 0]
         if not len(weights):
             return float("nan"), float("nan")
-        means = weights @ values[there] / weights.sum(1)
+        means = weights @ known[there] / weights.sum(1)
         low, high = np.percentile(means, (2.5, 97.5))
         return float(low), float(high)
 
