@@ -29,6 +29,7 @@ repro: install
 
 test: install
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m emolib.pipeline.repro --profile smoke --nbval
 
@@ -41,6 +42,7 @@ landmarks: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 lab: install
 	$(BIN)/jupyter lab notebooks
