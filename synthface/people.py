@@ -42,6 +42,7 @@ class Person:
 
     @classmethod
     def create(cls, head: Head, rng: np.random.Generator) -> "Person":
+        """Dresses ``head``: skin, hair, eyes, teeth and clothes that fit its sex, age and ethnicity, drawn from ``rng``."""
         skin = sample_skin(rng, head.sex, head.age, head.ethnicity)
         hair = Hair.sample(rng, skin, head.sex, head.age, head.ethnicity)
         geometry = _Geometry(head, template())
