@@ -5,7 +5,7 @@ A fingerprint is a hash of
 - the values that were read (numbers, texts, names),
 - the bytes of the files that went in (a :class:`pathlib.Path` stands for its content, an object with ``digest()`` says its own),
 - the code that made the thing: every module of ours in the import closure of its maker, imports inside functions included, as syntax
-  trees without docstrings (comments and layout are no part of a tree),
+  trees without docstrings and without the types of arguments (comments and layout are no part of a tree),
 - the versions of those libraries of :data:`VERSIONED` that this code imports.
 """
 
@@ -42,7 +42,9 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if module_file(f"{node.module}.{alias.name}"))
+            yield from (
+                f"{node.module}.{alias.name}" for alias in node.names if module_file(f"{node.module}.{alias.name}")
+            )
 
 
 @functools.cache
@@ -52,6 +54,10 @@ def _tree(file: Path, changed: float) -> ast.Module:
         body = getattr(node, "body", None)
         if isinstance(body, list):  # a text that stands alone is a docstring, wherever it stands
             body[:] = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
     return tree
 
 

@@ -182,7 +182,9 @@ class Ecg:
     perceptual: str = _choice(
         "squeeze", ("squeeze", "alex", "vgg"), "backbone of Eq. 7 (the paper: vgg, ten times the cost)"
     )
-    one_shot_steps: int = _number(5, 0, 1000, "iterations of one-shot tuning on the source (Sec. 4.1: up to 5)", scoring=True)
+    one_shot_steps: int = _number(
+        5, 0, 1000, "iterations of one-shot tuning on the source (Sec. 4.1: up to 5)", scoring=True
+    )
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,9 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 def as_yaml(params: Params | None = None) -> str:
     """Parameters (default: the defaults) as commented YAML, in the order of the stages."""
     params = params or Params()
-    lines = ["# Keys, types and comments: emolib/params.py (`python -m emolib.params --write` writes them anew and keeps the values)."]
+    lines = [
+        "# Keys, types and comments: emolib/params.py (`python -m emolib.params --write` writes them anew and keeps the values)."
+    ]
     for section in dataclasses.fields(Params):
         lines.append(f"{section.name}:")
         for f in dataclasses.fields(getattr(params, section.name)):
@@ -287,7 +291,9 @@ def as_yaml(params: Params | None = None) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m emolib.params", description="check params.yaml, or write it anew")
-    parser.add_argument("--write", action="store_true", help="params.yaml with today's keys and comments; its values stay")
+    parser.add_argument(
+        "--write", action="store_true", help="params.yaml with today's keys and comments; its values stay"
+    )
     parser.add_argument("--defaults", action="store_true", help="with --write: the defaults in place of its values")
     args = parser.parse_args()
     try:

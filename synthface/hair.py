@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from emolib.face.exact import product
 from synthface.skin import Skin
 
 # style: thickness of the shell (dm), reach of the curtain below the middle of the head (model units; 0: none)
@@ -150,8 +151,9 @@ class Hair:
         thickness = STYLES[self.style][0]
         depth = self.depth(raw)
         frequency = 4.0 if self.style == "curly" else 2.2
-        bumps = rng.normal(0, 0.3, 5) @ np.sin(raw @ rng.normal(0, frequency, (3, 5)) + rng.uniform(0, 6, 5)).T.reshape(
-            5, -1
+        bumps = product(
+            rng.normal(0, 0.3, 5),
+            np.sin(product(raw, rng.normal(0, frequency, (3, 5))) + rng.uniform(0, 6, 5)).T.reshape(5, -1),
         )
         height = np.clip((depth + 0.02) / (0.28 if self.fringe else 0.4), 0, 1) ** 0.8 * thickness * (1 + 0.3 * bumps)
         height *= np.interp(raw[:, 1], [7.0, 7.7], [0.55, 1]) if self.style in ("short", "crop", "parted") else 1
@@ -235,5 +237,5 @@ def _locks(around: np.ndarray, down: np.ndarray, rng: np.random.Generator) -> np
 
 def _curls(raw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     warped = raw + 0.05 * np.sin(raw[:, [1, 2, 0]] * 14 + rng.uniform(0, 6, 3))
-    waves = sum(np.sin(warped @ rng.normal(0, 24, 3).astype(np.float32) + rng.uniform(0, 6)) for _ in range(10))
+    waves = sum(np.sin(product(warped, rng.normal(0, 24, 3)) + rng.uniform(0, 6)) for _ in range(10))
     return np.clip(1 + 0.17 * waves, 0.35, 1.7)

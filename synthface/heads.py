@@ -12,6 +12,7 @@ import numpy as np
 
 from emolib.face.arkit import ARKIT
 from emolib.face.camera import SCALE
+from emolib.face.exact import settled
 from emolib.face.geometry import umeyama
 from synthface.template import MASKS, PARTS, RACES, Template, template
 
@@ -65,7 +66,7 @@ class HeadSampler:
         self.masks = (
             shared.masks + shared.masks[:, self.mirror]
         ) / 2  # (4, V) of MASKS; painted, so not quite symmetric
-        self._macros, self._locals = shared.macros.astype(np.float32), shared.locals.astype(np.float32)
+        self._macros, self._locals = shared.macros.astype(np.float64), shared.locals.astype(np.float64)
         self._both = np.concatenate([shared.vertices, shared.hair])
         average = self._raw(
             {"gender": 0.5, "age": 0.75} | dict.fromkeys(_BODY, 0.5) | dict.fromkeys(RACES, 1 / 3), None
@@ -80,8 +81,8 @@ class HeadSampler:
         points = self._both + np.tensordot(macro_weights(self.template.macro_keys, phenotype), self._macros, 1)
         if changes is not None:
             ends = np.stack([np.maximum(changes, 0), np.maximum(-changes, 0)], 1).ravel()
-            points += np.tensordot(ends.astype(np.float32), self._locals, 1)
-        return points
+            points += np.tensordot(ends, self._locals, 1)
+        return settled(points)
 
     def sample(self, rng: np.random.Generator | None = None, *, actions: bool = True) -> Head:
         """One new adult head: sex, 20 to 75 years, ethnic mix, build, and about 140 local changes of shape.
@@ -98,7 +99,7 @@ class HeadSampler:
         points = self._raw(phenotype, self._changes(rng))
         n = len(self.template.vertices)
         scale, rotation, shift = umeyama(points[self._fit], self._average[self._fit])
-        moved = scale * points @ rotation.T + shift
+        moved = settled(scale * points @ rotation.T + shift)
         fields = self._carry(moved[:n], self.template.actions if actions else self.template.actions[[_CLOSE]])
         moved[:n] += 0.12 * fields[_CLOSE if actions else 0]  # MakeHuman's lips are a little open, and teeth show
         return Head(
@@ -168,9 +169,9 @@ class _Carrier:
             chosen.append(int(np.argmax(np.where(front, distance, -1))))
         squared = ((average[:, None] - average[chosen]) ** 2).sum(-1).T  # (C, V)
         near = np.exp(-squared / (2 * reach**2))
-        self.blend = (near / (near.sum(0) + 1e-6)).astype(np.float32)
+        self.blend = near / (near.sum(0) + 1e-6)
         homogeneous = np.concatenate([average, np.ones((len(average), 1))], 1)
-        self.solve = np.empty((centres, 3, len(average)), np.float32)  # head (V, 3) -> linear part, transposed
+        self.solve = np.empty((centres, 3, len(average)))  # head (V, 3) -> linear part, transposed
         for c, weights in enumerate(near):
             ridge = 1e-3 * weights.sum() * np.diag([reach**2, reach**2, reach**2, 0])
             centred = homogeneous - np.array([*average[chosen[c]], 0])
@@ -180,9 +181,7 @@ class _Carrier:
 
     def __call__(self, head: np.ndarray, displacement: np.ndarray) -> np.ndarray:
         """head (V, 3), displacement (A, V, 3) on the average -> (A, V, 3) on this head."""
-        change = (head - self.average).astype(np.float32)
-        linear = np.eye(3, dtype=np.float32) + np.tensordot(
-            self.solve, change, ([2], [0])
-        )  # (C, 3, 3): row in, column out
-        field = np.einsum("cv,cij->vij", self.blend, linear - np.eye(3, dtype=np.float32)) + np.eye(3, dtype=np.float32)
-        return np.einsum("avi,vij->avj", displacement.astype(np.float32), field, optimize=True)
+        change = head - self.average
+        linear = np.tensordot(self.solve, change, ([2], [0]))  # (C, 3, 3) less the identity: row in, column out
+        field = np.eye(3) + np.einsum("cv,cij->vij", self.blend, linear)
+        return settled(np.einsum("avi,vij->avj", displacement.astype(np.float64), field, optimize=True))

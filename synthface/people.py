@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from emolib.face.exact import product
 from emolib.face.render import rasterize
 from synthface.clothes import fabric, plain, torso
 from synthface.hair import STYLES, Hair
@@ -181,14 +182,14 @@ def occlusion(vertices: np.ndarray, triangles: np.ndarray, directions: np.ndarra
         right = np.cross([0.0, 1.0, 1e-3], towards)
         right /= np.linalg.norm(right)
         frame = np.stack([right, np.cross(towards, right), towards])
-        local = vertices @ frame.T
+        local = product(vertices, frame.T)
         corner = np.stack([(local[:, 0] / 4.4 + 0.5) * side, (0.5 - local[:, 1] / 4.4) * side, 100 - local[:, 2]], 1)
         screen = torch.from_numpy(corner.astype(np.float32))[None]
         fragments = rasterize(screen, torch.from_numpy(triangles), side)
         face, bary = fragments.face_id[0].numpy(), fragments.bary[0].numpy()
         depth = np.where(face >= 0, (bary * local[triangles[face], 2]).sum(-1), -1e3)
         x, y = np.clip(screen[0, :, :2].numpy().astype(int), 0, side - 1).T
-        weight = np.clip(normals @ towards, 0, 1)
+        weight = np.clip(product(normals, towards), 0, 1)
         # hidden within a soft 0.03 to 0.1 dm: a map of this size knows no better
         visible = np.clip(1 - (depth[y, x] - local[:, 2] - 0.03) / 0.07, 0, 1)
         seen += weight * visible

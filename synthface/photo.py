@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter
 
 from emolib.face.arkit import INDEX
 from emolib.face.camera import CAMERA, FOCAL, rotation
+from emolib.face.exact import product, settled
 from emolib.face.render import rasterize
 from synthface.paint import KINDS, TEXTURE, WRINKLES
 from synthface.people import Person, around, occlusion
@@ -103,7 +104,7 @@ def _background(rng: np.random.Generator, side: int) -> np.ndarray:
     )
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@numba.njit(cache=True, nogil=True)
 def _normals(points, triangles):
     """Area-weighted unit vertex normals (N, 3)."""
     out = np.zeros_like(points)
@@ -122,7 +123,7 @@ def _normals(points, triangles):
     return out
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@numba.njit(cache=True, nogil=True)
 def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv_triangles, uv, texture, strands,
            wrinkles, creases, lights, sky, ground, hair, cloth, fabric, hair_axis, focus, aperture, out):  # fmt: skip
     """Fills ``out`` (S, S, 4), linear RGB and blur, where a triangle shows. ``light_in`` (N, 2): ambient and key that arrive;
@@ -240,7 +241,7 @@ def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv
             out[y, x, 3] = aperture * max(abs(p2 - focus) - 0.25, np.float32(0))  # the face itself is in focus
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@numba.njit(cache=True, nogil=True)
 def _develop(linear, grain, exposure, noise, softness, out):
     """Averages ``linear`` (2S, 2S, 4: RGB, blur) down, applies a filmic curve, the lens' blur, sRGB gamma and ``grain``.
 
@@ -284,7 +285,7 @@ def _develop(linear, grain, exposure, noise, softness, out):
                 ends, near = rows[y0, x, c] + rows[y4, x, c], rows[y1, x, c] + rows[y3, x, c]
                 soft = (ends + 4 * near + 6 * rows[y, x, c]) * np.float32(1 / 16)
                 value = small[y, x, c] + blur * (soft - small[y, x, c])
-                value = min(max(value, np.float32(0)), np.float32(1)) ** np.float32(1 / 2.2)
+                value = np.float32(np.float64(min(max(value, np.float32(0)), np.float32(1))) ** (1 / 2.2))
                 value += noise * (0.5 + value) * grain[y, x, c]
                 out[y, x, c] = np.uint8(min(max(value * 255 + 0.5, np.float32(0)), np.float32(255)))
 
@@ -292,19 +293,19 @@ def _develop(linear, grain, exposure, noise, softness, out):
 def photograph(person: Person, scene: Scene, arkit: np.ndarray, pose: np.ndarray, size: int, rng: np.random.Generator):
     """A clip: ``arkit`` (T, 52), ``pose`` (T, 6) -> frames uint8 (T, size, size, 3)."""
     side = size * SUPERSAMPLE
-    moved = person.vertices.reshape(1, -1) + arkit @ person.actions  # (T, N * 3)
-    moved = moved.reshape(len(arkit), -1, 3)
-    turns, shifts = rotation(pose[:, :3]).astype(np.float32), pose[:, None, 3:].astype(np.float32)
-    headed = moved @ turns.transpose(0, 2, 1) + shifts
+    moved = person.vertices.reshape(1, -1) + product(arkit, person.actions)  # (T, N * 3)
+    moved = moved.reshape(len(arkit), -1, 3).astype(np.float32)
+    turns, shifts = settled(rotation(pose[:, :3])), pose[:, None, 3:].astype(np.float32)
+    headed = (product(moved, turns.transpose(0, 2, 1)) + shifts).astype(np.float32)
     middle = np.median(pose, axis=0)
-    rest = rotation(0.3 * middle[None, :3]).astype(np.float32)[0]
-    body = moved @ rest.T + (0.7 * middle[3:] + 0.3 * pose[:, 3:])[:, None].astype(np.float32)
+    rest = settled(rotation(0.3 * middle[None, :3]))[0]
+    body = (product(moved, rest.T) + (0.7 * middle[3:] + 0.3 * pose[:, 3:])[:, None]).astype(np.float32)
     world = person.follow[:, None] * headed + (1 - person.follow[:, None]) * body
     key = occlusion(world[0], person.triangles, around(scene.lights[0, :3], 0.25, 8))
     light_in = np.stack([person.occlusion, np.maximum(key, 0.08)], 1).astype(np.float32)
-    creases = np.clip(arkit @ _CREASED_BY.T, 0, 1) * person.crease  # (T, 5)
+    creases = np.clip(product(arkit, _CREASED_BY.T), 0, 1) * person.crease  # (T, 5)
     lips, crown = moved[:, _lips(), 2].max(axis=1) - 0.09, np.array([0.0, 0.9, -0.35], np.float32)
-    focus = (turns @ np.array([0, 0, 0.5], np.float32) + shifts[:, 0])[:, 2].astype(np.float32)
+    focus = (product(turns, [0, 0, 0.5]) + shifts[:, 0])[:, 2].astype(np.float32)
     scale = FOCAL * side / (CAMERA - world[..., 2])
     screen = np.stack([side / 2 + scale * world[..., 0], side / 2 - scale * world[..., 1], CAMERA - world[..., 2]], -1)
     triangles, frames = torch.from_numpy(person.triangles), np.empty((len(arkit), size, size, 3), np.uint8)
@@ -318,7 +319,7 @@ def photograph(person: Person, scene: Scene, arkit: np.ndarray, pose: np.ndarray
             _normals(points, person.triangles), light_in, inside, person.uv_triangles, person.uv, person.texture,
             person.strands, person.wrinkles, creases[t].astype(np.float32), scene.lights, scene.sky, scene.ground,
             person.hair_colour,
-            person.cloth_colour, person.fabric, turns[t] @ crown + shifts[t, 0], focus[t],
+            person.cloth_colour, person.fabric, (product(turns[t], crown) + shifts[t, 0]).astype(np.float32), focus[t],
             np.float32(scene.aperture), linear,
         )  # fmt: skip
         grain = rng.normal(size=(size, size, 3)).astype(np.float32)

@@ -22,6 +22,7 @@ from scipy.ndimage import gaussian_filter
 
 from emolib.errors import EmolibError
 from emolib.face.camera import CAMERA, FOCAL
+from emolib.face.exact import product
 from synthface.paint import KINDS, TEXTURE, _atlas, hair_depth
 from synthface.people import Person
 from synthface.photo import Scene
@@ -84,7 +85,7 @@ def _recolour(rng: np.random.Generator, hue: float) -> np.ndarray:
     turn = c * np.eye(3) + (1 - c) / 3 + s * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
     saturation = rng.choice([rng.uniform(0, 0.5), rng.uniform(0.7, 1.5)], p=[0.2, 0.8])
     stretch = saturation * np.eye(3) + (1 - saturation) * _LUMINANCE
-    return (_tint(rng, rng.choice([15, 60, 300]))[:, None] * (stretch @ turn)).T.astype(np.float32)
+    return (_tint(rng, rng.choice([15, 60, 300]))[:, None] * product(stretch, turn)).T.astype(np.float32)
 
 
 def _duotone(rng: np.random.Generator, grey: np.ndarray) -> np.ndarray:
@@ -115,8 +116,8 @@ def _patch(rng: np.random.Generator, side: int) -> np.ndarray:
     image = image.resize((side, side), Image.Resampling.BILINEAR, box=(x, y, x + edge, y + edge))
     out = _TO_LINEAR[np.rot90(np.asarray(image), int(rng.integers(4)))[:, :: rng.choice([-1, 1])]]
     if (draw := rng.random()) < 0.3 or np.ptp(out.mean((0, 1))) < 0.01:  # grey pictures always
-        return _duotone(rng, np.sqrt(out @ _LUMINANCE))
-    return out if draw < 0.65 else np.clip(out @ _recolour(rng, 1.5), 0, 1)
+        return _duotone(rng, np.sqrt(product(out, _LUMINANCE)))
+    return out if draw < 0.65 else np.clip(product(out, _recolour(rng, 1.5)), 0, 1).astype(np.float32)
 
 
 def _pattern(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -128,7 +129,7 @@ def _wrapped(rng: np.random.Generator, pattern: np.ndarray) -> np.ndarray:
     """``pattern`` (S, S, 3) laid on the texels of skin, (P, 3): in texture space, or projected from the front or the side."""
     place = _texels().places[str(rng.choice(["texture", "front", "side"], p=[0.4, 0.5, 0.1]))]
     c, s = np.array([np.cos(angle := rng.uniform(0, 2 * np.pi)), np.sin(angle)]) * rng.uniform(0.5, 1.3)
-    place = place @ np.array([[c, -s], [s, c]], np.float32) + rng.uniform(4, 6, 2).astype(np.float32)
+    place = (product(place, [[c, -s], [s, c]]) + rng.uniform(4, 6, 2)).astype(np.float32)
     last = len(pattern) - 1  # where it ends it is mirrored
     column, row = np.abs((place * last).astype(np.int32) % (2 * last) - last).T
     return pattern.astype(np.float32).reshape(-1, 3).take(row * len(pattern) + column, axis=0)
@@ -142,12 +143,12 @@ def randomised(person: Person, rng: np.random.Generator) -> Person:
     """
     at, texture = _texels(), person.texture.reshape(-1, 4).copy()
     real = texture.take(at.skin, axis=0)[:, :3]
-    luminance = real @ _LUMINANCE
+    luminance = product(real, _LUMINANCE).astype(np.float32)
     level = np.median(luminance[at.bare]) + np.float32(1e-4)
     ratio = np.clip(luminance / level, 0.03, 3)[:, None]
     matrix, gain = _recolour(rng, rng.choice([0.08, 0.6])), np.exp(np.clip(rng.normal(0, 0.35), -0.8, 0.8))
     matrix *= np.float32(min(gain, 0.45 / level))
-    skin = recoloured = np.maximum(real @ matrix, 0)
+    skin = recoloured = np.maximum(product(real, matrix), 0).astype(np.float32)
     share = float(rng.choice([0, rng.uniform(0.25, 0.75), 1], p=[0.3, 0.35, 0.35]))
     if share:
         pattern = _wrapped(rng, _pattern(rng, TEXTURE // 2))
@@ -157,7 +158,7 @@ def randomised(person: Person, rng: np.random.Generator) -> Person:
         skin = recoloured + share * (np.clip(pattern, 0.01, 0.8) * features - recoloured)
     draw, strands = rng.random(), (_tint(rng, 4) * np.exp(rng.uniform(*np.log([0.01, 0.5])))).astype(np.float32)
     if draw < 0.45:
-        hair, strands = recoloured, person.hair_colour @ matrix
+        hair, strands = recoloured, product(person.hair_colour, matrix).astype(np.float32)
     elif draw < 0.85:
         hair = np.clip(luminance / luminance[at.hair > 0.9].mean(), 0.3, 2)[:, None] * strands
     else:
@@ -170,7 +171,7 @@ def randomised(person: Person, rng: np.random.Generator) -> Person:
     gloss = float(rng.choice([rng.uniform(0, 0.5), rng.uniform(0.5, 1.8)]))
     texture[at.skin, :3] = skin
     texture[at.skin, 3] *= 1 + (gloss - 1) * (1 - at.hair)
-    texture[at.eye, :3] = texture[at.eye, :3] @ _recolour(rng, 1.0)
+    texture[at.eye, :3] = product(texture[at.eye, :3], _recolour(rng, 1.0))
     texture[at.inner, :3] *= _tint(rng, rng.choice([3, 40], p=[0.1, 0.9])) * np.float32(np.exp(rng.normal(0, 0.15)))
     texture = np.clip(texture, 0, np.array([0.95, 0.95, 0.95, 1.2], np.float32)).reshape(person.texture.shape)
     strands = np.clip(strands, 0.002, 0.9).astype(np.float32)
@@ -189,9 +190,12 @@ def randomised_scene(scene: Scene, rng: np.random.Generator) -> Scene:
     for k in range(rng.integers(1, len(lights) + 1)):
         lights[k, 3:] = rng.uniform(0.5, 2.0) * _tint(rng, rng.choice([4, 12]) if gaudy else 60)
     ambient = [_tint(rng, rng.choice([6, 40]) if gaudy else 60) * np.exp(rng.uniform(-3, -0.2)) for _ in range(2)]
-    up, received = 0.5 + 0.5 * _PROBES[:, 1:2], 0.5 * np.clip(_PROBES @ lights[:, :3].T, 0, None) @ lights[:, 3:]
+    up, received = (
+        0.5 + 0.5 * _PROBES[:, 1:2],
+        0.5 * product(np.clip(product(_PROBES, lights[:, :3].T), 0, None), lights[:, 3:]),
+    )
     received += up * ambient[0] + (1 - up) * ambient[1]
-    scale = np.float32(np.exp(rng.uniform(*np.log([0.6, 1.5]))) / (received @ _LUMINANCE).mean())
+    scale = np.float32(np.exp(rng.uniform(*np.log([0.6, 1.5]))) / product(received, _LUMINANCE).mean())
     lights[:, 3:] = np.minimum(lights[:, 3:] * scale, 5)  # a lamp behind does not make a white picture
     sky, ground = np.minimum(np.array(ambient, np.float32) * scale, 2)
     noise = float(rng.choice([rng.uniform(0, 0.012), rng.uniform(0.012, 0.03)], p=[0.7, 0.3]))
@@ -203,7 +207,7 @@ def _background(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """(side, side, 3): the scene's own recoloured, one colour, or a picture or noise, sharp or blurred."""
     side, draw = len(scene.background), rng.random()
     if draw < 0.15:
-        return scene.background @ _recolour(rng, 1.5)
+        return product(scene.background, _recolour(rng, 1.5)).astype(np.float32)
     if draw < 0.25:
         return np.broadcast_to(_tint(rng, 6) * rng.uniform(0.0, 0.9), (side, side, 3))
     wall, blur = _pattern(rng, side) * rng.uniform(0.4, 1.2), rng.choice([0, rng.uniform(0.005, 0.05)]) * side
@@ -233,7 +237,7 @@ def degrade(frames: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator)
     tint, gamma = _tint(rng, rng.choice([30, 100, 1000])), np.exp(np.clip(rng.normal(0, 0.2), -0.4, 0.4))
     contrast, lift = np.clip(rng.normal(1, 0.12), 0.75, 1.25), rng.uniform(0, 0.06)
     if rng.random() < 0.07:  # black and white
-        frames = np.repeat((frames @ _LUMINANCE).astype(np.uint8)[..., None], 3, -1)
+        frames = np.repeat(product(frames, _LUMINANCE).astype(np.uint8)[..., None], 3, -1)
     value = 0.45 + contrast * (np.linspace(0, 1, 256)[:, None] ** gamma - 0.45)
     table = np.round(255 * np.clip((lift + (1 - lift) * value) * (0.4 + 0.6 * tint), 0, 1)).astype(np.uint8)  # (256, 3)
     return np.stack([table[:, c][frames[..., c]] for c in range(3)], -1)

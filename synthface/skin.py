@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emolib.face.exact import product
+
 # Columns of the weights (P, R) that say what a point belongs to; what they leave to 1 is plain skin.
 REGIONS = ("lips", "mouth", "eyes", "teeth", "tongue", "socket", "eyelids", "ears")
 BASE = np.array([0.96, 0.89, 0.84])
@@ -150,7 +152,7 @@ def _noise(points: np.ndarray, frequency: float, rng: np.random.Generator, waves
     """Smooth noise (P,) of unit variance at about ``frequency`` rad a unit: a sum of random plane waves."""
     directions = rng.normal(0, frequency / np.sqrt(3), (3, waves)).astype(np.float32)
     phases = rng.uniform(0, 2 * np.pi, waves).astype(np.float32)
-    return np.cos(points @ directions + phases).sum(1) * np.sqrt(2 / waves)
+    return np.cos(product(points, directions) + phases).sum(1) * np.sqrt(2 / waves)
 
 
 def _blob(points: np.ndarray, centre, radius: float) -> np.ndarray:

@@ -19,6 +19,7 @@ import torch
 from emolib.face.alignment import Alignment
 from emolib.face.arkit import INDEX
 from emolib.face.camera import CAMERA, FOCAL, project
+from emolib.face.exact import product, settled
 from emolib.face.loaders import default_path, load_face_model
 from emolib.face.model import FaceModel
 from synthface import speech
@@ -148,7 +149,7 @@ class Studio:
         if strange:
             frames = degrade(frames, landmarks, looks)
         coefficients = np.zeros((n, 257), np.float32)
-        coefficients[:, :80], coefficients[:, 80:144], coefficients[:, 251:] = alpha, arkit @ to_beta, pose
+        coefficients[:, :80], coefficients[:, 80:144], coefficients[:, 251:] = alpha, product(arkit, to_beta), pose
         truth = {
             "arkit": arkit, "pose": pose, "landmarks": landmarks, "coefficients": coefficients,
             "vertices_neutral": person.head.vertices.astype(np.float16),
@@ -168,24 +169,25 @@ class Studio:
         """
         index = self.model.landmark_index.numpy()
         basis = person.actions.reshape(len(INDEX), -1, 3)[:, index].reshape(len(INDEX), -1)
-        points = (person.head.vertices[index].reshape(1, -1) + arkit @ basis).reshape(len(arkit), -1, 3)
-        points, pose = torch.from_numpy(points.astype(np.float32)), pose.copy()
+        points = (person.head.vertices[index].reshape(1, -1) + product(arkit, basis)).reshape(len(arkit), -1, 3)
+        points, pose = torch.from_numpy(points), pose.astype(np.float64)
         for _ in range(3):  # the similarity on screen is only nearly one of the pose
-            landmarks = project(points, torch.from_numpy(pose), self.size)[..., :2].numpy()
+            landmarks = settled(project(points, torch.from_numpy(pose), self.size)[..., :2])
             (a, b, _), _ = Alignment.from_landmarks(landmarks, self.size).matrix
             turn, scale, depth = np.arctan2(b, a), np.hypot(a, b), CAMERA - np.median(pose[:, 5])
             pose[:, 2] += turn
             pose[:, 3:5] = pose[:, 3:5] @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
             pose[:, 5] += depth - depth / scale
-            landmarks = project(points, torch.from_numpy(pose), self.size)[..., :2].numpy()
+            landmarks = settled(project(points, torch.from_numpy(pose), self.size)[..., :2])
             matrix = Alignment.from_landmarks(landmarks, self.size).matrix
             middle = np.median(landmarks.reshape(-1, 2), axis=0)
             shift = matrix[:, :2] @ middle + matrix[:, 2] - middle
             pose[:, 3:5] += shift * [1, -1] * (depth / scale) / (FOCAL * self.size)
-        pose[:, 3:] += rng.normal(0, [0.008, 0.008, 0.08]).astype(np.float32)
+        pose[:, 3:] += rng.normal(0, [0.008, 0.008, 0.08])
         if crop is not None:
             pose = crop_jitter(pose, crop)
-        landmarks = project(points, torch.from_numpy(pose), self.size)[..., :2].numpy()
+        pose = settled(pose)
+        landmarks = settled(project(points, torch.from_numpy(pose), self.size)[..., :2], 4)
         return pose.astype(np.float32), landmarks.astype(np.float32)
 
 
@@ -207,12 +209,12 @@ SENTENCES = {test: tuple(s for s in speech.SENTENCES if _for_test(s) == test) fo
 def _project_head(model: FaceModel, head) -> tuple[np.ndarray, np.ndarray]:
     """Least squares of a head in the face model, over the face: alpha (80,), and arkit -> beta (52, 64)."""
     face = model.regions["face"].numpy()
-    id_basis = model.id_basis.numpy()[:, face].reshape(80, -1)
-    exp_basis = model.exp_basis.numpy()[:, face].reshape(64, -1)
-    offset = (head.vertices - model.mean_shape.numpy())[face].reshape(-1)
+    id_basis = model.id_basis.double().numpy()[:, face].reshape(80, -1)
+    exp_basis = model.exp_basis.double().numpy()[:, face].reshape(64, -1)
+    offset = (head.vertices - model.mean_shape.numpy())[face].astype(np.float64).reshape(-1)
     # alpha ~ N(0, 1): a weak prior keeps the components that this head cannot tell apart near 0
     alpha = np.linalg.solve(id_basis @ id_basis.T + 1e-3 * np.eye(80), id_basis @ offset)
     gram = exp_basis @ exp_basis.T
-    actions = head.actions[:, face].reshape(len(INDEX), -1)
+    actions = head.actions[:, face].reshape(len(INDEX), -1).astype(np.float64)
     to_beta = np.linalg.solve(gram + 1e-4 * np.trace(gram) / 64 * np.eye(64), exp_basis @ actions.T).T
-    return alpha.astype(np.float32), to_beta.astype(np.float32)
+    return settled(alpha, 5).astype(np.float32), settled(to_beta, 5).astype(np.float32)

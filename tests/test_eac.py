@@ -200,7 +200,7 @@ def test_conditions_stack_three_modalities_and_measure_their_angles():
     audio = eac.embed_audio(sample.mel)
     sample.image = -audio  # 1 - cos = 2
     z_emo, apart = conditions(eac, sample)
-    torch.testing.assert_close(z_emo, torch.cat([sample.text, audio, -audio]))
+    torch.testing.assert_close(z_emo, torch.stack([sample.text, audio, -audio], 1).flatten(0, 1))
     torch.testing.assert_close(apart, 3 - (sample.text * audio).sum(1).mean())
     z_emo, apart = conditions(small("lm"), sample)
     assert z_emo is sample.text and apart == 0

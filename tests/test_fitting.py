@@ -153,7 +153,7 @@ def test_clip_has_one_identity_one_light_and_survives_the_disk(tmp_path):
         value = getattr(fit.coefficients, name)
         assert torch.equal(value[0], value[-1]) and value.abs().max() > 0
     assert fit.nme.max() < 4  # bare grey renders are neither what the net nor what the detector learnt from
-    loaded = Fit.load(fit.save(tmp_path / "clip.npz", seconds=1.0))
+    loaded = Fit.load(fit.save(tmp_path / "clip.npz"))
     assert torch.equal(loaded.coefficients.to_vector(), fit.coefficients.to_vector())
     assert np.allclose(loaded.landmarks, fit.landmarks, atol=1e-4)
 

@@ -19,6 +19,7 @@ import pytest
 from emolib import cli
 from emolib.corpus import convert as conversion
 from emolib.corpus import prepare as preparation
+from emolib.corpus import workers
 from emolib.corpus.clips import COLUMNS, JOURNAL, Corpus
 from emolib.corpus.prepare import prepare, resampled_indices, summary
 from emolib.corpus.takes import Take
@@ -135,7 +136,7 @@ def test_mead_in_this_process_then_through_dask(tmp_path, filmed, monkeypatch):
     corner = np.corrcoef(corpus[0].audio(), filmed["audio"][:12800])[0, 1]
     assert corner > 0.9, "the voice, in time with the picture"
 
-    environment = {name: os.environ.get(name) for name in (*preparation.ONE_THREAD, "PYTHONHASHSEED")}
+    environment = {name: os.environ.get(name) for name in (*workers.ONE_THREAD, "PYTHONHASHSEED")}
     through = prepare("mead", root, tmp_path / "dask", workers=2, **SETTINGS)
     assert environment == {name: os.environ.get(name) for name in environment}, (
         "what workers are told is not told to what this process starts next"
@@ -395,7 +396,7 @@ def test_a_cluster_that_is_not_there(tmp_path, monkeypatch):
     import dask
 
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:9")
-    monkeypatch.setattr(preparation, "CONNECT", "1s")
+    monkeypatch.setattr(workers, "CONNECT", "1s")
     with pytest.raises(EmolibError, match="no dask cluster at tcp://127.0.0.1:9"):
         prepare("mead", tree(tmp_path / "in"), tmp_path / "out", **SETTINGS)
     assert dask.config.get("distributed.comm.timeouts.connect") != "1s", "the user's settings are as they were"

@@ -3,18 +3,19 @@
 First one neutral clip of each identity, then the others with it as prior of identity and albedo.
 """
 
+import contextlib
 import csv
+import functools
 import io
-import multiprocessing
+import json
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from emolib.corpus.clips import Clip, Corpus
+from emolib.corpus.workers import each
 from emolib.errors import EmolibError
 from emolib.face.dense import WEIGHTS
 from emolib.face.fitting import fit_clip
@@ -23,27 +24,22 @@ from emolib.face.model import Coefficients, FaceModel
 from emolib.files import write_atomic
 from emolib.fingerprint import file_digest, fingerprint, joined
 
-_worker: dict = {}  # the face model of a worker process
+_model = functools.cache(load_face_model)  # once a worker process
 
 
-def _start_worker() -> None:
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    _worker["limits"] = threadpool_limits(1)
-    _worker["model"] = load_face_model()
-
-
-def _fit_one(clip: Clip, out: Path, known: Path | None, iterations: int, recipe: str) -> tuple[str, str]:
-    """Fits one clip into ``out``; returns its id and, if it cannot be fitted, the reason."""
+def _fit_one(clip: Clip, out: Path, known: Path | None, iterations: int, recipe: str) -> str:
+    """Fits one clip into ``out``; returns "", or the reason why it cannot be fitted."""
     begin = time.perf_counter()
     try:
         prior = Coefficients.load(known)[:1] if known and known.is_file() else None
-        fit = fit_clip(_worker["model"], clip.frames(), iterations=iterations, known=prior)
+        fit = fit_clip(_model(), clip.frames(), iterations=iterations, known=prior)
     except EmolibError as error:
-        return clip.clip_id, str(error)
-    fit.save(out, recipe=recipe, seconds=time.perf_counter() - begin)
-    return clip.clip_id, ""
+        return str(error)
+    record = {"recipe": recipe, "seconds": time.perf_counter() - begin}
+    out.with_suffix(".json").unlink(missing_ok=True)
+    fit.save(out)  # nothing in it but the fit, so equal fits are equal files
+    write_atomic(out.with_suffix(".json"), json.dumps(record) + "\n")
+    return ""
 
 
 def _recipes(model: FaceModel, corpus: Corpus, iterations: int) -> dict[str, tuple[str, str]]:
@@ -64,11 +60,12 @@ def _recipes(model: FaceModel, corpus: Corpus, iterations: int) -> dict[str, tup
     return recipes
 
 
-def _is_fitted(path: Path, recipe: str) -> bool:
-    if not path.is_file():
-        return False
-    with np.load(path) as arrays:
-        return "recipe" in arrays and str(arrays["recipe"]) == recipe
+def fit_record(path: Path) -> dict:
+    """What is known of the fit at ``path``: its ``recipe`` and the ``seconds`` it took; empty if it is not whole."""
+    with contextlib.suppress(OSError, json.JSONDecodeError):
+        if path.is_file():
+            return json.loads(path.with_suffix(".json").read_text())
+    return {}
 
 
 def fit_corpus(corpus: Corpus, out: str | Path, *, iterations: int = 4, workers: int = 2) -> dict[str, str]:
@@ -80,29 +77,23 @@ def fit_corpus(corpus: Corpus, out: str | Path, *, iterations: int = 4, workers:
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     recipes = _recipes(load_face_model(), corpus, iterations)  # loading builds the model, once, where it is missing
-    todo = [clip for clip in corpus if not _is_fitted(out / f"{clip.clip_id}.npz", recipes[clip.clip_id][0])]
+    todo = [c for c in corpus if fit_record(out / f"{c.clip_id}.npz").get("recipe") != recipes[c.clip_id][0]]
     references = {known for _, known in recipes.values() if known}
     first = [clip for clip in todo if clip.clip_id in references]
     rest = [clip for clip in todo if clip.clip_id not in references]
     failed: dict[str, str] = {}
-    if todo:
-        context = multiprocessing.get_context("spawn")
-        with (
-            ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_start_worker) as pool,
-            tqdm(total=len(todo), desc="fitting", unit="clip") as bar,
-        ):
-            for clips in (first, rest):
-                jobs = []
-                for clip in clips:
-                    recipe, known = recipes[clip.clip_id]
-                    path, prior = out / f"{clip.clip_id}.npz", out / f"{known}.npz" if known else None
-                    path.unlink(missing_ok=True)
-                    jobs.append(pool.submit(_fit_one, clip, path, prior, iterations, recipe))
-                for job in as_completed(jobs):
-                    clip_id, reason = job.result()
-                    if reason:
-                        failed[clip_id] = reason
-                    bar.update()
+    with tqdm(total=len(todo), desc="fitting", unit="clip") as bar:
+        for clips in (first, rest):
+            jobs = []
+            for clip in clips:
+                recipe, known = recipes[clip.clip_id]
+                path, prior = out / f"{clip.clip_id}.npz", out / f"{known}.npz" if known else None
+                path.unlink(missing_ok=True)
+                jobs.append((clip, path, prior, iterations, recipe))
+            for (clip, *_), fault, died in each(_fit_one, jobs, workers=workers):
+                if fault or died:
+                    failed[clip.clip_id] = fault or died
+                bar.update()
     table = io.StringIO()
     csv.writer(table).writerows([("clip_id", "reason"), *sorted(failed.items())])
     write_atomic(out / "quarantine.csv", table.getvalue())

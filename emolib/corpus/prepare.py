@@ -7,14 +7,10 @@ kept, what was quarantined is tried again.
 
 import functools
 import importlib
-import itertools
 import json
-import logging
 import os
 import re
 import uuid
-from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -26,15 +22,13 @@ from tqdm import tqdm
 from emolib.corpus.clips import JOURNAL, Corpus, CorpusWriter, journal
 from emolib.corpus.convert import FPS, aligned_frames, convert, fault_of, reason_of, resampled_indices
 from emolib.corpus.takes import Take, check_request
+from emolib.corpus.workers import each
 from emolib.errors import EmolibError
 from emolib.files import write_atomic
 from emolib.fingerprint import fingerprint
 
 __all__ = ["aligned_frames", "prepare", "resampled_indices", "split_of", "splits", "summary", "walk"]
 QUARANTINE = "quarantine.csv"
-ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-CONNECT = "20s"  # how long a cluster may take to answer
-PER_WORKER = 2  # takes in flight for each worker: one at work, one at hand
 
 
 def adapter_of(name: str) -> ModuleType:
@@ -130,78 +124,6 @@ def _make(take: Take, split: str, job: _Job) -> str:
     return ""
 
 
-def _make_alone(take: Take, split: str, job: _Job) -> str:
-    """:func:`_make` in a process that has others beside it: one thread."""
-    import torch
-
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
-    return _make(take, split, job)
-
-
-def _through_dask(
-    takes: list[Take], split: dict[str, str], job: _Job, workers: int | None
-) -> Iterator[tuple[Take, str]]:
-    """(take, reason) as takes get done: on the cluster at DASK_SCHEDULER_ADDRESS, or on ``workers`` processes of this machine."""
-    import dask
-    from distributed import Client, LocalCluster, as_completed
-    from distributed.scheduler import KilledWorker
-
-    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
-    settings = {"logging.distributed": "error", "distributed.comm.timeouts.connect": CONNECT}
-    # In the place of dask's own, which make malloc hand every frame back to the system: a fifth of the time in page faults.
-    settings["distributed.nanny.pre-spawn-environ"] = dict.fromkeys(ONE_THREAD, "1")
-    before = os.environ.copy()
-    with dask.config.set(settings):
-        try:
-            where = address or LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-            )  # fmt: skip
-            client = Client(where)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise EmolibError(
-                f"no dask cluster at {address or 'this machine'} ({error}); see DASK_SCHEDULER_ADDRESS"
-            ) from None
-        try:
-            left, doing, done = iter(takes), {}, as_completed([])
-
-            def feed() -> None:
-                """Tops up what is in flight: a cluster may grow and shrink, and its scheduler need not hold all takes."""
-                room = PER_WORKER * max(1, sum(client.nthreads().values())) - len(doing)
-                for take in itertools.islice(left, max(0, room)):
-                    future = client.submit(_make_alone, take, split[take.clip_id], job, pure=False)
-                    doing[future.key] = take
-                    done.add(future)
-
-            feed()
-            for future in done:
-                take = doing.pop(future.key)
-                try:
-                    reason = future.result()
-                except KilledWorker:  # the decoder took three processes with it
-                    reason = "its worker process died, again and again: out of memory, or a crash in the decoder"
-                except CancelledError:
-                    raise EmolibError("the dask cluster is gone; run it again, the clips so far are kept") from None
-                yield take, reason
-                future.release()
-                feed()
-        finally:
-            client.close()
-            if not address:
-                where.close()
-                for name in (
-                    *ONE_THREAD,
-                    "PYTHONHASHSEED",
-                ):  # a nanny sets what its worker is to inherit in this process
-                    if name not in before:
-                        os.environ.pop(name, None)
-
-
-def _here(takes: list[Take], split: dict[str, str], job: _Job) -> Iterator[tuple[Take, str]]:
-    for take in takes:
-        yield take, _make(take, split[take.clip_id], job)
-
-
 def prepare(
     name: str,
     root: str | Path,
@@ -250,14 +172,11 @@ def prepare(
     writer, job = CorpusWriter(folder, mine), _Job(str(folder), mine, size, uuid.uuid4().hex)
     asked = [t for t in usable if t.clip_id in sides]
     left = [t for t in asked if t.clip_id not in writer]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processes = min(workers or cores, len(left))
-    remote = "DASK_SCHEDULER_ADDRESS" in os.environ and workers != 1 and left
-    done = _through_dask(left, sides, job, processes) if remote or processes > 1 else _here(left, sides, job)
+    done = each(_make, ((take, sides[take.clip_id], job) for take in left), workers=workers)
     bar = {"desc": f"prepare {name}", "unit": "clip", "mininterval": 5, "disable": not progress}
     try:
-        for take, reason in tqdm(done, total=len(asked), initial=len(asked) - len(left), **bar):
-            refused += [(take, reason)] if reason else []
+        for (take, _, _), fault, died in tqdm(done, total=len(asked), initial=len(asked) - len(left), **bar):
+            refused += [(take, fault or died)] if fault or died else []
     finally:
         done.close()
         _save_quarantine(folder, root, refused)

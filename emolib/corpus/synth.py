@@ -1,14 +1,13 @@
 """The synthetic corpus on disk: clips of :mod:`synthface`, made side by side, kept while nothing that they depend on has changed."""
 
+import functools
 import importlib.metadata
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from emolib.corpus.clips import Corpus, CorpusWriter
+from emolib.corpus.workers import each
 from emolib.errors import EmolibError
 from emolib.face.loaders import default_path
 from emolib.fingerprint import fingerprint
@@ -18,25 +17,13 @@ from synthface.synth import ClipSpec, Studio, plan
 
 def _shoot(folder: str, fingerprint: str, studio: tuple, specs: list[ClipSpec]) -> int:
     """One worker's share: all clips of one person. ``studio``: the arguments of :class:`Studio`. -> frames made."""
-    import numba
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
-    threadpool_limits(1)  # BLAS
     studio, writer = _studio(*studio), CorpusWriter(folder, fingerprint)
     for spec in specs:
         writer.add(*studio.clip(spec))
     return studio.frames * len(specs)
 
 
-_STUDIOS: dict[tuple, Studio] = {}
-
-
-def _studio(*key) -> Studio:
-    if key not in _STUDIOS:
-        _STUDIOS[key] = Studio(*key)
-    return _STUDIOS[key]
+_studio = functools.lru_cache(maxsize=1)(Studio)  # of a worker process: it keeps the person that it last made
 
 
 def build_corpus(folder: str | Path, data, base, workers: int = 2, progress: bool = True) -> Corpus:
@@ -59,19 +46,14 @@ def build_corpus(folder: str | Path, data, base, workers: int = 2, progress: boo
         specs = [spec for spec in missing if spec.person == person]
         half = (len(specs) + 1) // 2 if len(people) < 2 * workers else len(specs)  # few people: share each
         jobs += [specs[i : i + half] for i in range(0, len(specs), half)]
-    context = multiprocessing.get_context("spawn")
-    arguments = (str(folder), mark, studio)
     with tqdm(total=len(missing), desc="clips", disable=not progress) as bar:
-        if workers < 2 or len(missing) < 4:
-            for specs in jobs:
-                _shoot(*arguments, specs)
-                bar.update(len(specs))
-        else:
-            with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-                futures = {pool.submit(_shoot, *arguments, specs): len(specs) for specs in jobs}
-                for future, count in futures.items():
-                    future.result()
-                    bar.update(count)
+        shares = ((str(folder), mark, studio, specs) for specs in jobs)
+        for (*_, specs), _, died in each(_shoot, shares, workers=workers if len(missing) >= 4 else 1):
+            if died:
+                raise EmolibError(
+                    f"the clips of person {specs[0].person} cannot be made: {died}; those so far are kept"
+                )
+            bar.update(len(specs))
     return writer.finish()
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from emolib.errors import EmolibError
 from emolib.face.camera import project, rotation
+from emolib.face.exact import settled
 from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import rasterize, render, sh_shade, vertex_normals
 from emolib.media.pictures import to_tensor
@@ -47,9 +48,9 @@ def _skin_pixels(model: FaceModel, image: np.ndarray, coefficients: Coefficients
     albedo = (model.mean_albedo[corners] * bary[..., None]).sum(1)
     basis = (model.albedo_basis[:, corners] * bary[..., None]).sum(2).transpose(0, 1)
     # Shading is affine in gamma: one probe a coefficient gives the basis of whatever convention the renderer has.
-    probes = torch.cat([torch.zeros(1, 9), torch.eye(9)])[:, None].expand(-1, 3, -1).reshape(10, 27)
-    shaded = sh_shade(normals.expand(10, -1, -1), torch.ones(10, len(normals), 3), probes)[..., 0]
-    colour = torch.from_numpy(np.array(image))[rows, columns].float() / 255
+    probes = torch.cat([torch.zeros(1, 9), torch.eye(9)]).to(shape)[:, None].expand(-1, 3, -1).reshape(10, 27)
+    shaded = sh_shade(normals.expand(10, -1, -1), torch.ones(10, len(normals), 3).to(shape), probes)[..., 0]
+    colour = torch.from_numpy(np.array(image))[rows, columns].double() / 255
     return tuple(x.double().numpy() for x in (colour, albedo, basis, (shaded[1:] - shaded[0]).T, shaded[0]))
 
 
@@ -66,7 +67,8 @@ def fit_colour(
 
     Ridge least squares in turn, with pixels that no skin explains (hair, glasses, shadows) weighted down.
     """
-    parts = [_skin_pixels(model, frame, coefficients[i]) for i, frame in enumerate(frames)]
+    exact = model.double()
+    parts = [_skin_pixels(exact, frame, coefficients[i].double()) for i, frame in enumerate(frames)]
     colour, mean, basis, light_basis, offset = (np.concatenate(part) for part in zip(*parts))
     count = len(colour)
     scale = INDEPENDENT / count / COLOUR_NOISE**2  # from squared error to log posterior
@@ -91,8 +93,8 @@ def fit_colour(
         weight = np.repeat(1.0 / (1.0 + (error**2).mean(1, keepdims=True) / (2 * COLOUR_NOISE) ** 2) ** 2, 3, 1)
     rows = len(coefficients)
     return coefficients.replace(
-        delta=torch.from_numpy(delta).float().expand(rows, -1).clone(),
-        gamma=torch.from_numpy(gamma.reshape(-1)).float().expand(rows, -1).clone(),
+        delta=torch.from_numpy(settled(delta)).float().expand(rows, -1).clone(),
+        gamma=torch.from_numpy(settled(gamma.reshape(-1))).float().expand(rows, -1).clone(),
     )
 
 

@@ -9,6 +9,7 @@ so nothing lies between what is seen and what is fitted, and sigma weighs each o
 Trained on :mod:`synthface.portraits` by ``make landmarks``; the weights are shipped in ``data/pretrained``.
 """
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from emolib.weights import PRETRAINED, load_into, load_weights, save_weights
 SIZE = 128  # side of what the net looks at, pixels
 POINTS = 192  # at least: the 68 landmarks, 5 on each eyeball, the rest spread over the face
 WEIGHTS = PRETRAINED / "dense.safetensors"
+GRID = 512  # see DenseNet.settle
+NOISE, NOISE_SIGMA = 5e-7, 2e-5  # of float32 between processors: of points, in image sides; of log2 of a deviation
 MEAN_SIGMA = 0.02  # image sides: what the net starts from
 
 
@@ -70,6 +73,11 @@ class _Block(nn.Module):
         return F.relu(x + self.body(x))
 
 
+def _undecided(values: np.ndarray, noise: float) -> np.ndarray:
+    """Whether ``noise`` could make ``values`` round the other way."""
+    return np.abs(values - np.floor(values) - 0.5) < noise
+
+
 class DenseNet(nn.Module):
     """Crop -> where each of K vertices lies, and how sure that is. ``index`` (K,): vertices of the face model.
 
@@ -89,6 +97,7 @@ class DenseNet(nn.Module):
         self.smooth = nn.Sequential(_conv(pyramid, pyramid), nn.ReLU(inplace=True))
         self.heat = nn.Conv2d(pyramid, len(index), 1)
         self.register_buffer("usual", torch.tensor(MEAN_SIGMA))  # median sigma on pictures like those it learnt from
+        self._twin: list[DenseNet] | None = None  # in float64; in a list, so that it is no part of this module
         self.doubt = nn.Sequential(nn.Linear(widths[-1], 128), nn.ReLU(inplace=True), nn.Linear(128, len(index)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,21 +111,40 @@ class DenseNet(nn.Module):
         top = self.lateral[-1](maps[-1])
         for lateral, fine in zip(self.lateral[-2::-1], maps[-2::-1]):
             top = lateral(fine) + F.interpolate(top, scale_factor=2, mode="nearest")
-        weight = self.heat(self.smooth(top)).float().flatten(2).softmax(2).unflatten(2, top.shape[2:])  # (B, K, 32, 32)
+        weight = (
+            self.heat(self.smooth(top)).to(self.usual.dtype).flatten(2).softmax(2).unflatten(2, top.shape[2:])
+        )  # (B, K, 32, 32)
         # A little wider than the picture, so that points on its border and beyond can be reached.
         line = torch.linspace(-0.1, 1.1, weight.shape[-1], device=weight.device)
         points = torch.stack([(weight.sum(2) * line).sum(2), (weight.sum(3) * line).sum(2)], 2)
-        return points, MEAN_SIGMA * self.doubt(maps[-1].mean((2, 3))).float().clamp(-5, 3).exp()
+        return points, MEAN_SIGMA * self.doubt(maps[-1].mean((2, 3))).to(self.usual.dtype).clamp(-5, 3).exp()
 
     @torch.no_grad()
     def locate(self, frames: np.ndarray, batch: int = 32) -> tuple[np.ndarray, np.ndarray]:
         """Aligned crops uint8 (T, S, S, 3) -> points (T, K, 2) in their pixels, standard deviations (T, K) in pixels."""
         parts = []
         for i in range(0, len(frames), batch):
-            images = to_tensor(frames[i : i + batch])
+            images = to_tensor(frames[i : i + batch]).to(self.usual.dtype)
             parts.append([x.double().numpy() * frames.shape[1] for x in self(images)])
         points, sigma = (np.concatenate(part) for part in zip(*parts))
         return points, sigma
+
+    def settle(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """:meth:`locate`, the same on every machine: points on a grid of 1 / 512 of the side, deviations on one of 1/8 octave.
+
+        Both grids are finer than the net is sure. Convolutions in float32 differ by processor; a frame with a value so near the middle
+        between two grid points that this could decide (about one in six) is looked at again in float64, at three times the cost.
+        """
+        size = frames.shape[1]
+        points, sigma = self.locate(frames)
+        unsure = _undecided(points / size * GRID, NOISE * GRID).any((1, 2)) | _undecided(
+            8 * np.log2(sigma), 8 * NOISE_SIGMA
+        ).any(1)
+        if unsure.any():
+            if self._twin is None:
+                self._twin = [copy.deepcopy(self).double()]
+            points[unsure], sigma[unsure] = self._twin[0].locate(frames[unsure])
+        return np.round(points / size * GRID) / GRID * size, 2 ** (np.round(8 * np.log2(sigma)) / 8)
 
     def surprise(self, sigma: np.ndarray, size: int) -> float:
         """How many times as unsure as usual the net is of frames of side ``size``, from its sigma (T, K) in pixels: 1 on renderings, 2 and

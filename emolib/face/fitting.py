@@ -25,6 +25,7 @@ from emolib.face.alignment import nme
 from emolib.face.appearance import fit_colour, refine_photometric
 from emolib.face.camera import CAMERA, FOCAL
 from emolib.face.dense import WEIGHTS, DenseNet
+from emolib.face.exact import product, settled
 from emolib.face.gauss_newton import N_EXP, N_ID, Evidence, fit_points, from_dense, from_landmarks, model_points
 from emolib.face.landmarks import refine, track
 from emolib.face.model import SIZES, Coefficients, FaceModel
@@ -42,13 +43,11 @@ class Fit:
     landmarks: np.ndarray
     nme: np.ndarray
 
-    def save(self, path: str | Path, **more: float | str) -> Path:
-        """One npz that :meth:`Coefficients.load` reads, with landmarks, nme and ``more`` beside; whole or not at all."""
+    def save(self, path: str | Path) -> Path:
+        """One npz that :meth:`Coefficients.load` reads, with landmarks and nme beside; whole or not at all."""
         arrays = {name: getattr(self.coefficients, name).numpy() for name in SIZES}
         content = io.BytesIO()
-        np.savez_compressed(
-            content, allow_pickle=False, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme, **more
-        )
+        np.savez_compressed(content, allow_pickle=False, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme)
         return write_atomic(path, content.getvalue())
 
     @classmethod
@@ -72,17 +71,18 @@ def detector_offset(model: FaceModel, *, faces: int = 16, size: int = 256) -> np
     light[:, :3] = torch.tensor([-0.1, -0.1, 0.15])  # soft, from above and the front
     drawn = Coefficients.zeros(faces).replace(
         alpha=torch.from_numpy(rng.normal(0, 0.7, (faces, N_ID))).float(),
-        beta=torch.from_numpy(actions).float() @ model.arkit_to_beta,
+        beta=torch.from_numpy(product(actions, model.arkit_to_beta)).float(),
         delta=torch.from_numpy(rng.normal(0, 0.7, (faces, SIZES["delta"]))).float(),
         gamma=light.flatten().expand(faces, -1),
     )
-    truth = model.landmarks(drawn.alpha, drawn.beta, drawn.pose, size).numpy().astype(float)
-    rendering = render(model, drawn, size)
-    images = torch.where((rendering.face_id >= 0)[:, None], rendering.image, torch.tensor(0.6))
+    exact, drawn = model.double(), drawn.double()
+    truth = settled(exact.landmarks(drawn.alpha, drawn.beta, drawn.pose, size))
+    rendering = render(exact, drawn, size)
+    images = torch.where((rendering.face_id >= 0)[:, None], rendering.image, 0.6)
     pictures = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
     seen = np.stack([refine(image, points) for image, points in zip(pictures, truth)])
     pixels = np.median(seen - truth, axis=0)  # (68, 2)
-    return np.column_stack([pixels * [1, -1] * CAMERA / (FOCAL * size), np.zeros(68)])
+    return settled(np.column_stack([pixels * [1, -1] * CAMERA / (FOCAL * size), np.zeros(68)]))
 
 
 def vertex_error(fitted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def look(model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = No
     detected = from_landmarks(model, landmarks, size, detector_offset(model))
     if net is None:
         return detected, landmarks
-    points, sigma = net.locate(frames)
+    points, sigma = net.settle(frames)
     # The net is far the better witness of renderings, and it knows when it sees something else; the detector learnt from photographs.
     # Squared, since renderings lie within 10 % of 1 and photographs at 1.8 and more: what is between is hardly ever seen.
     surprise = float(np.clip(net.surprise(sigma, size) ** 2, 1, DETECTOR_DOUBT))
@@ -151,7 +151,9 @@ def look(model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = No
 
 
 def _finish(model: FaceModel, coefficients: Coefficients, landmarks: np.ndarray, size: int) -> Fit:
-    return Fit(coefficients, landmarks, nme(seen_landmarks(model, coefficients, size), landmarks))
+    return Fit(
+        coefficients, settled(landmarks, 4), settled(nme(seen_landmarks(model, coefficients, size), landmarks), 4)
+    )
 
 
 def fit_image(

@@ -17,6 +17,7 @@ from scipy.linalg import block_diag, solveh_banded
 
 from emolib.face.appearance import SIGMA_ACTION, SIGMA_KNOWN
 from emolib.face.camera import CAMERA, FOCAL
+from emolib.face.exact import settled
 from emolib.face.model import SIZES, Coefficients, FaceModel
 
 N_ID, N_EXP, N_FRAME = SIZES["alpha"], SIZES["beta"], SIZES["beta"] + SIZES["pose"]
@@ -176,9 +177,9 @@ def fit_points(
         frame, alpha = frame + step, alpha + alpha_step
     fitted = Coefficients.zeros(count)
     return fitted.replace(
-        alpha=torch.from_numpy(alpha).float().repeat(count, 1),
-        beta=torch.from_numpy(frame[:, :N_EXP]).float(),
-        pose=torch.from_numpy(frame[:, N_EXP:]).float(),
+        alpha=torch.from_numpy(settled(alpha)).float().repeat(count, 1),
+        beta=torch.from_numpy(settled(frame[:, :N_EXP])).float(),
+        pose=torch.from_numpy(settled(frame[:, N_EXP:])).float(),
     )
 
 

@@ -108,6 +108,9 @@ class Coefficients:
         """One face repeated n times (a view)."""
         return Coefficients(**{name: getattr(self, name).expand(n, -1) for name in SIZES})
 
+    def double(self) -> "Coefficients":
+        return Coefficients(**{name: getattr(self, name).double() for name in SIZES})
+
     def to(self, device: torch.device | str) -> "Coefficients":
         return Coefficients(**{name: getattr(self, name).to(device) for name in SIZES})
 
@@ -167,6 +170,12 @@ class FaceModel:
         basis = torch.cat([self.id_basis[:, index], self.exp_basis[:, index]]).flatten(1)  # (144, 204)
         points = self.mean_shape[index].flatten() + torch.cat([alpha, beta], 1) @ basis
         return project(points.unflatten(1, (-1, 3)), pose, size)[..., :2]
+
+    def double(self) -> "FaceModel":
+        """The same in float64, for what must not depend on the machine's last digits (:mod:`emolib.face.exact`)."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        floats = {k: v.double() for k, v in values.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
+        return FaceModel(**values | floats)
 
     def to(self, device: torch.device | str) -> "FaceModel":
         moved = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -76,7 +76,7 @@ def params_read(tree: ast.Module, section: str) -> list[str]:
     }
     for node in ast.walk(tree):
         chain = _chain(node)
-        if not chain or id(node) in inner:
+        if not chain or id(node) in inner or isinstance(getattr(node, "ctx", None), ast.Store):
             continue
         chain = (*aliases.get(chain[0], chain[:1]), *chain[1:])
         if chain[:2] == ("stage", "params"):

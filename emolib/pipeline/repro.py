@@ -58,8 +58,8 @@ def show(root: Path) -> str:
     lines = [costs(root)]
     for table in sorted((root / "reports" / "07_evaluation").glob("*.md")):
         lines += ["", f"== {table.relative_to(root)}", table.read_text().rstrip()]
-    figures = sorted((root / "reports").glob("**/figures/*.png"))
-    lines += ["", f"{len(figures)} figures: reports/<stage>/figures/*.png"]
+    figures = sorted((root / "reports").glob("**/figures/*.*"))
+    lines += ["", f"{len(figures)} figures: reports/<stage>/figures/"]
     lines += [f"video: {path.relative_to(root)}" for path in sorted((root / "data" / "07_evaluation").glob("*.mp4"))]
     return "\n".join(lines)
 
@@ -98,7 +98,9 @@ def test_notebooks(root: Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m emolib.pipeline.repro", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", help="a profile of conf/profile; runs in a copy of its own, see --copy")
-    parser.add_argument("--copy", type=Path, help=f"run in a copy of the working tree here (with a profile: {PROFILES}/<profile>)")
+    parser.add_argument(
+        "--copy", type=Path, help=f"run in a copy of the working tree here (with a profile: {PROFILES}/<profile>)"
+    )
     parser.add_argument("--nbval", action="store_true", help="afterwards run nbval over the notebooks")
     args = parser.parse_args()
     # torch and numba each bring an OpenMP pool; threads that wait by spinning take the cores from the other's.

@@ -16,6 +16,7 @@ from emolib.errors import EmolibError
 from emolib.face.loaders import SHIPPED
 from emolib.files import write_atomic
 from emolib.params import Params, load_params
+from emolib.pipeline.figures import as_image, packed, shows_pictures
 from emolib.train.loop import Run, Training, train
 
 
@@ -124,10 +125,9 @@ class Stage:
         return train(training, self.data / f"{name}.safetensors", device=self.base.device, **places)
 
     def save_figure(self, name: str, figure, dpi: int = 110) -> Path:
-        """Saves a matplotlib figure as ``figures/<name>.png``."""
-        path = self.figures / f"{name}.png"
-        figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
-        return path
+        """Saves a matplotlib figure as ``figures/<name>`` .jpg (pictures) or .png, small enough for git (:func:`figures.packed`)."""
+        ending, content = packed(as_image(figure, dpi), shows_pictures(figure))
+        return write_atomic(self.figures / f"{name}{ending}", content)
 
     def save_table(self, name: str, frame, floatfmt: str = ".3f") -> Path:
         """Saves a pandas table as ``<name>.csv`` and ``<name>.md``; returns the csv's path."""

@@ -14,7 +14,8 @@ import torch
 
 _pool = functools.cache(ThreadPoolExecutor)  # by its number of threads
 os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child has the object but not its threads
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+# No fast maths: what may be contracted or reassociated is, on one processor and not on another.
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def parts_of(batch: int, rows: int) -> int:
