@@ -85,6 +85,8 @@ class DenseNet(nn.Module):
     the point is the map's centre of mass (Sun et al., "Integral human pose regression", 2018).
     """
 
+    usual: Tensor
+
     def __init__(self, index: list[int], widths: tuple[int, ...] = (32, 48, 96, 128), pyramid: int = 64):
         super().__init__()
         self.config: dict = {"index": list(index), "widths": list(widths), "pyramid": pyramid}

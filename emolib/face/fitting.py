@@ -47,7 +47,9 @@ class Fit:
         """One npz that :meth:`Coefficients.load` reads, with landmarks and nme beside; whole or not at all."""
         arrays = {name: getattr(self.coefficients, name).numpy() for name in SIZES}
         content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme)
+        np.savez_compressed(
+            content, allow_pickle=False, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme
+        )
         return write_atomic(path, content.getvalue())
 
     @classmethod
