@@ -6,7 +6,6 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 PROFILE ?=
 
-export HF_HUB_OFFLINE := 1
 export DVC_NO_ANALYTICS := 1
 export TOKENIZERS_PARALLELISM := false
 export OMP_WAIT_POLICY := PASSIVE

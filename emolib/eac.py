@@ -133,6 +133,18 @@ class AudioEncoder(nn.Module):
         return F.normalize(self.head(tokens[:, 0]), dim=-1)
 
 
+def _check_inputs(windows: Tensor, z_emo: Tensor, mu: Tensor, width: int, dim: int) -> None:
+    """Raises ValueError that names what of :meth:`Eac.forward`'s inputs has a wrong shape."""
+    if windows.ndim != 4 or tuple(windows.shape[2:]) != (width, N_MELS):
+        raise ValueError(f"windows are {tuple(windows.shape)}; expected (B, T, {width}, {N_MELS}) mel windows")
+    if z_emo.ndim != 2 or z_emo.shape[1] != dim:
+        raise ValueError(f"z_emo is {tuple(z_emo.shape)}; expected (B, {dim}) emotion codes")
+    if not len(windows) or len(z_emo) % len(windows):
+        raise ValueError(f"{len(z_emo)} emotion codes for {len(windows)} clips; expected a multiple of the clips")
+    if mu.shape != z_emo.shape[:1]:
+        raise ValueError(f"mu is {tuple(mu.shape)}; expected ({len(z_emo)},), an intensity for each emotion code")
+
+
 class Eac(nn.Module):
     """Eqs. 3 and 4. All arguments are kept in ``config`` and stored with the weights.
 
@@ -204,6 +216,7 @@ class Eac(nn.Module):
 
         Windows that all M modalities of a clip share (Eq. 2) may be given once: with B/M rows each is taken M times in a row.
         """
+        _check_inputs(windows, z_emo, mu, self.config["window"], len(self.emotion_mean))
         tokens = self.audio_mlp(windows).repeat_interleave(len(z_emo) // len(windows), 0)  # (B,T,C)
         tokens = torch.cat([(mu[:, None] * self.intensity)[:, None], tokens], 1)  # (B,1+T,C)
         emotion = self.emotion_mlp((z_emo - self.emotion_mean) / self.emotion_std)[:, None]

@@ -96,6 +96,12 @@ def make_drive(
     sigma: sigma_hat (1|B, C). beta (B, 64): that of Eq. 7 where it is not the target's, see :mod:`emolib.train.hef`.
     """
     batch = len(target)
+    if len(source) != 1 or sigma.ndim != 2 or len(sigma) not in (1, batch):
+        raise ValueError(
+            f"{len(source)} sources, {len(target)} targets and sigma {tuple(sigma.shape)}; expected one source and sigma (1 or {batch}, C)"
+        )
+    if beta is not None and beta.shape != target.beta.shape:
+        raise ValueError(f"beta is {tuple(beta.shape)}; expected {tuple(target.beta.shape)}, one row a target")
     still = source.expand(batch)
     rendering = render(model, target.replace(delta=still.delta, gamma=still.gamma), size).image
     flow, mask = motion(model, source, target, size)
@@ -223,8 +229,23 @@ class Hef(nn.Module):
             images.append(F.avg_pool2d(images[-1], 2))
         return Source(self.source_encoder(2 * image - 1), images[::-1])
 
+    def _check(self, source: Source, drive: Drive) -> None:
+        """Raises ValueError that names what of a source or a drive has a wrong shape."""
+        batch, side = len(drive.style), self.size
+        wanted = {"rendering": 3, "moved": 3, "motion": 2, "mask": 1}
+        for name, channels in wanted.items():
+            if (found := tuple(getattr(drive, name).shape)) != (batch, channels, side, side):
+                raise ValueError(f"the drive's {name} is {found}; expected {(batch, channels, side, side)}")
+        if drive.style.shape[1:] != self.style_mean.shape:
+            raise ValueError(f"the drive's style is {tuple(drive.style.shape)}; expected (B, {len(self.style_mean)})")
+        if len(source.features) != len(self.sides) or len(source.images[0]) not in (1, batch):
+            raise ValueError(
+                f"the source has {len(source.images[0])} pictures; expected 1 or {batch}, as many as the drive"
+            )
+
     def synthesise(self, source: Source, drive: Drive) -> HefOutput:
         """Eqs. 7-10 for a batch of frames of one source, or of as many."""
+        self._check(source, drive)
         # Clamped: a fit that lies far outside the corpus (a real photograph) must not blow up the modulation.
         z = self.linear(((drive.style - self.style_mean) / self.style_std).clamp(-3, 3))
         inputs = [2 * drive.rendering - 1]

@@ -19,8 +19,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 def pins_of_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + project["optional-dependencies"]["dev"]
-    return dict(line.split("==") for line in lines), project["requires-python"]
+    lines = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    return dict(line.split("==") for line in lines if "==" in line), project["requires-python"]
 
 
 def test_environment_and_pyproject_agree():
@@ -71,6 +71,28 @@ def test_notebooks_are_clean_and_readable(path):
         assert len(cell.source.splitlines()) <= 30
         assert not cell.outputs or "NBVAL_CHECK_OUTPUT" in cell.source
         assert cell.execution_count is None or cell.outputs
+        assert not re.search(r"^\s*(def|class) ", cell.source, re.M), "functions live in modules"
+    assert not any("```python" in cell.source for cell in prose), "code is quoted from its source: figures.source"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_checked_cells_check_something(path):
+    """nbval passes over a cell without an execution count, and compares nothing where nothing is stored."""
+    checked = [c for c in nbformat.read(path, as_version=4).cells if "NBVAL_CHECK_OUTPUT" in c.source]
+    assert 2 <= len(checked) <= 4
+    for cell in checked:
+        assert isinstance(cell.execution_count, int), cell.source
+        assert "".join("".join(o.get("text", "")) for o in cell.outputs).strip(), cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_end_with_a_summary_whose_links_lead_somewhere(path):
+    last = nbformat.read(path, as_version=4).cells[-1]
+    assert last.source.startswith("## Summary") and "Paper" in last.source
+    links = re.findall(r"\]\(([^)#]+)\)", last.source)
+    assert len(links) >= 2
+    for link in links:
+        assert (path.parent / link).exists(), link
 
 
 def test_params_yaml_is_valid():
@@ -79,3 +101,9 @@ def test_params_yaml_is_valid():
 
 def test_the_eight_emotions_are_the_papers():
     assert EMOTIONS == ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")
+
+
+def test_the_wheel_names_every_package():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    here = [p.parent.relative_to(ROOT) for top in ("emolib", "synthface") for p in (ROOT / top).rglob("__init__.py")]
+    assert set(packages) == {".".join(p.parts) for p in here} | {"emolib.pretrained"}

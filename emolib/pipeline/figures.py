@@ -3,11 +3,14 @@
 An image is a torch tensor (3, H, W) in [0, 1] or a numpy array (H, W, 3), uint8 or float in [0, 1]; None leaves a gap.
 """
 
+import inspect
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from IPython.display import Markdown
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
@@ -135,3 +138,9 @@ def packed(image: Image.Image, pictures: bool) -> tuple[str, bytes]:
             if buffer.tell() <= MOST_KB * 1000:
                 return (".jpg" if pictures else ".png"), buffer.getvalue()
     raise ValueError(f"an image of {image.size[0]} x {image.size[1]} does not fit into {MOST_KB} kB")
+
+
+def source(*functions) -> Markdown:
+    """The code of functions (or methods, classes) as it stands, so that a page that quotes it cannot drift."""
+    texts = [textwrap.dedent(inspect.getsource(function)) for function in functions]
+    return Markdown("\n".join(f"```python\n{text.rstrip()}\n```" for text in texts))

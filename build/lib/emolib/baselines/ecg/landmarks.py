@@ -1,0 +1,230 @@
+"""The baseline ECG (Sinha et al., IJCAI 2022), first half: speech + emotion -> moving facial landmarks (Sec. 3.1, Eqs.
+1-4).
+
+    content C(mel)  ->  E_A -> f_a        emotion (e, i)  ->  E_E -> f_e
+    neutral landmark graph X -> E_G -> f_l     (f_a, f_l, f_e) -> D_G -> displacements delta,  X' = X + delta
+
+Speech content is a frozen recogniser's log-probabilities (the paper: DeepSpeech's 29 characters; here: a small net
+trained on the corpus's own phoneme times), so that emotion in the voice does not reach the mouth. Landmarks live in
+the 3DMM's frontal pose, in units of a tenth of a 256-pixel crop, centred: :func:`frontal`. Head pose is not ECG's to
+make: :func:`posed` puts it back. The second half, landmarks -> frames, is :mod:`emolib.baselines.ecg.texture`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from emolib.baselines.ecg.content import Content
+from emolib.emotions import EMOTIONS, INTENSITIES
+from emolib.errors import EmolibError
+from emolib.weights import load_into, load_weights, save_weights
+
+UNIT = 10 / 256  # a landmark unit as a part of the crop's side: keeps Eq. 2 and Eq. 3 of one magnitude
+# The K facial regions of the local-to-global pooling, as ranges of the 68 points.
+REGIONS = ((0, 6), (6, 11), (11, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48))
+REGIONS += ((48, 51), (51, 55), (55, 60), (60, 65), (65, 68))
+
+
+def emotion_vector(emotion: str, intensity: float) -> Tensor:
+    """(e, i) of Sec. 3.1 as (9,): one-hot emotion, and the intensity as a part of the largest. EmolibError if
+    unknown.
+    """
+    if emotion not in EMOTIONS:
+        raise EmolibError(f"emotion is {emotion!r}; ECG knows {', '.join(EMOTIONS)}")
+    if not INTENSITIES[0] <= intensity <= INTENSITIES[-1]:
+        raise EmolibError(f"intensity is {intensity}; expected {INTENSITIES[0]} to {INTENSITIES[-1]}")
+    vector = torch.zeros(len(EMOTIONS) + 1)
+    vector[EMOTIONS.index(emotion)], vector[-1] = 1.0, intensity / INTENSITIES[-1]
+    return vector
+
+
+class EmotionEncoder(nn.Sequential):
+    """E_E: (B, 9) -> f_e (B, 128). G_L and G_T have one each (Sec. 3.2: "in a similar manner")."""
+
+    def __init__(self, width: int = 128):
+        super().__init__(nn.Linear(len(EMOTIONS) + 1, width), nn.LeakyReLU(0.2), nn.Linear(width, width))
+
+
+def delaunay_adjacency(points: np.ndarray) -> np.ndarray:
+    """Symmetric 0/1 adjacency (N, N) of the Delaunay triangulation of points (N, 2), zero diagonal."""
+    from scipy.spatial import Delaunay
+
+    adjacency = np.zeros((len(points), len(points)), np.float32)
+    for a, b, c in Delaunay(points).simplices:
+        adjacency[[a, b, c], [b, c, a]] = adjacency[[b, c, a], [a, b, c]] = 1.0
+    return adjacency
+
+
+def region_pooling() -> Tensor:
+    """(K, 68): row k averages the points of region k."""
+    pooling = torch.zeros(len(REGIONS), 68)
+    for k, (start, end) in enumerate(REGIONS):
+        pooling[k, start:end] = 1 / (end - start)
+    return pooling
+
+
+class GraphConv(nn.Module):
+    """Eq. 1: f' = sigma(D^-1/2 omega (A + I) D^-1/2 f W), omega a learnable weight for each edge; (B, N, inputs) ->
+    (B, N, outputs).
+    """
+
+    def __init__(self, adjacency: np.ndarray | Tensor, inputs: int, outputs: int):
+        super().__init__()
+        with_self = torch.as_tensor(adjacency, dtype=torch.float32) + torch.eye(len(adjacency))
+        root = with_self.sum(1).rsqrt()
+        self.register_buffer("normalised", root[:, None] * with_self * root[None], persistent=False)
+        self.omega = nn.Parameter(torch.ones_like(with_self))
+        self.weight = nn.Linear(inputs, outputs)
+
+    def forward(self, f: Tensor) -> Tensor:
+        return F.leaky_relu(self.weight((self.omega * self.normalised) @ f), 0.2)
+
+
+class GraphEncoder(nn.Module):
+    """E_G: landmarks (B, 68, 2) -> f_l (B, 128), and the features of each level for the skips."""
+
+    def __init__(self, adjacency: np.ndarray, width: int = 128):
+        super().__init__()
+        self.register_buffer("pool", region_pooling(), persistent=False)
+        regions = (self.pool @ torch.as_tensor(adjacency) @ self.pool.T > 0).float()
+        regions.fill_diagonal_(0)
+        self.local = nn.ModuleList([GraphConv(adjacency, 2, 32), GraphConv(adjacency, 32, 64)])
+        self.regional = GraphConv(regions, 64, width)
+        self.whole = nn.Linear(len(REGIONS) * width, width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        points = self.local[1](self.local[0](x * UNIT * 2))  # (B, 68, 64)
+        regions = self.regional(self.pool @ points)  # (B, K, width)
+        return self.whole(regions.flatten(1)), regions, points
+
+
+class LandmarkGenerator(nn.Module):
+    """G_L: content (B, W, C), emotion (B, 9), neutral landmarks (B, 68, 2) -> landmarks X' = X + delta (B, 68, 2).
+
+    adjacency: (68, 68) of the mean face's Delaunay graph; one graph for all faces, so that omega has a meaning.
+    content: width C of the content features. d: length of f_a, f_e, f_l (the paper: 128).
+    """
+
+    def __init__(self, adjacency, content: int, d: int = 128):
+        super().__init__()
+        adjacency = np.asarray(adjacency, np.float32)
+        self.config = {"adjacency": adjacency.astype(int).tolist(), "content": content, "d": d}
+        self.audio = nn.GRU(content, d, batch_first=True)
+        self.emotion = EmotionEncoder(d)
+        self.encoder = GraphEncoder(adjacency, d)
+        regions = self.encoder.regional.normalised.shape[0]
+        self.regions = nn.Linear(3 * d, regions * 64)
+        self.regional = GraphConv((self.encoder.regional.normalised > 0).float().fill_diagonal_(0), 64 + d, 64)
+        self.register_buffer("unpool", (region_pooling().T > 0).float(), persistent=False)
+        self.local = nn.ModuleList([GraphConv(adjacency, 64 + 64, 64), GraphConv(adjacency, 64, 64)])
+        self.displacement = nn.Linear(64, 2)
+        nn.init.zeros_(self.displacement.weight)  # starts as the neutral face
+        nn.init.zeros_(self.displacement.bias)
+
+    def forward(self, content: Tensor, emotion: Tensor, neutral: Tensor) -> Tensor:
+        f_a = self.audio(content)[0][:, -1]
+        f_l, regions, points = self.encoder(neutral)
+        f = self.regions(torch.cat([f_a, f_l, self.emotion(emotion)], 1)).unflatten(1, (len(REGIONS), 64))
+        f = self.regional(torch.cat([F.leaky_relu(f, 0.2), regions], 2))
+        f = self.local[1](self.local[0](torch.cat([self.unpool @ f, points], 2)))
+        return neutral + self.displacement(f)
+
+    def save(self, path: str | Path, content: Content) -> Path:
+        """Writes the generator and the content net it listens through."""
+        state = {f"generator.{k}": v for k, v in self.state_dict().items()}
+        state |= {f"content.{k}": v for k, v in content.state_dict().items()}
+        return save_weights(path, state, self.config | {"classes": list(content.classes)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> tuple["LandmarkGenerator", Content]:
+        """(generator, content net), frozen. Raises :class:`EmolibError` for a missing, damaged or foreign file."""
+        state, config = load_weights(path)
+        if set(config) != {"adjacency", "content", "d", "classes"}:
+            raise EmolibError(f"{path} holds no ECG landmark generator; expected data/06_ecg/landmarks.safetensors")
+        content = Content(tuple(config.pop("classes")))
+        parts = [
+            {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("generator.", "content.")
+        ]
+        return load_into(cls(**config), parts[0], path), load_into(content, parts[1], path)
+
+
+class GraphDiscriminator(nn.Module):
+    """D_L(G, e) of Eq. 3: landmarks (B, 68, 2) and emotion (B, 9) -> realness (B,)."""
+
+    def __init__(self, adjacency: np.ndarray, d: int = 128):
+        super().__init__()
+        self.encoder, self.emotion = GraphEncoder(adjacency, d), EmotionEncoder(d)
+        self.score = nn.Sequential(nn.Linear(2 * d, d), nn.LeakyReLU(0.2), nn.Linear(d, 1))
+
+    def forward(self, landmarks: Tensor, emotion: Tensor) -> Tensor:
+        return self.score(torch.cat([self.encoder(landmarks)[0], self.emotion(emotion)], 1))[:, 0]
+
+
+def fitted_clips(corpus):
+    """The clips of ``corpus`` that have fitted coefficients; EmolibError if none has."""
+    found = corpus.fitted()
+    if not len(found):
+        raise EmolibError(
+            "no clip of the corpus has fitted coefficients; run `dvc repro 02_fitting` or check the split"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class LandmarkSet:
+    """What G_L learns from, N video frames: content (N, W, C), emotion (N, 9), neutral and spoken landmarks (N, 68,
+    2).
+    """
+
+    content: Tensor
+    emotion: Tensor
+    neutral: Tensor
+    spoken: Tensor
+
+    @classmethod
+    def load(cls, corpus, model, content: Content) -> "LandmarkSet":
+        """From the clips' sound and fitted coefficients (``model``: the :class:`emolib.face.model.FaceModel`)."""
+        parts = [[], [], [], []]
+        for clip in fitted_clips(corpus):
+            fitted = clip.coefficients()
+            n = len(fitted)
+            parts[0].append(torch.from_numpy(content.windows(clip.audio(), n, float(clip.fps))))
+            parts[1].append(emotion_vector(clip.emotion, clip.intensity).expand(n, -1))
+            parts[2].append(frontal(model, fitted.alpha, torch.zeros_like(fitted.beta)))
+            parts[3].append(frontal(model, fitted.alpha, fitted.beta))
+        return cls(*[torch.cat(p) for p in parts])
+
+    def take(self, index: Tensor, device="cpu") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return tuple(t[index].to(device) for t in (self.content, self.emotion, self.neutral, self.spoken))
+
+
+def frontal(model, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Landmarks (B, 68, 2) of the 3DMM without head pose, in units of a tenth of a 256-pixel crop from its centre."""
+    return (model.landmarks(alpha, beta, alpha.new_zeros(len(alpha), 6), 1) - 0.5) / UNIT
+
+
+def posed(model, alpha: Tensor, landmarks: Tensor, pose: Tensor, size: int) -> Tensor:
+    """Frontal landmarks (T, 68, 2) in units -> pixels (T, 68, 2) of a head of shape alpha (T, 80) in ``pose`` (T, 6).
+
+    The neutral face is posed in 3D; the displacement from it is turned by the affine map that the pose is for the
+    neutral face.
+    """
+    still = alpha.new_zeros(len(alpha), 64)
+    neutral, turned = frontal(model, alpha, still), model.landmarks(alpha, still, pose, size)
+    centred, moved = neutral - neutral.mean(1, keepdim=True), turned - turned.mean(1, keepdim=True)
+    linear = torch.linalg.lstsq(centred, moved).solution  # (T, 2, 2)
+    return turned + (landmarks - neutral) @ linear
+
+
+@torch.no_grad()
+def predict_landmarks(net, content, model, audio, alpha, emotion, intensity, n_frames: int, fps: float) -> Tensor:
+    """Frontal landmarks (n_frames, 68, 2) in units, for speech (n_samples,) and a head of shape alpha (1, 80)."""
+    device = alpha.device
+    windows = torch.from_numpy(content.windows(audio, n_frames, fps)).to(device)
+    vector = emotion_vector(emotion, intensity).to(device).expand(n_frames, -1)
+    neutral = frontal(model, alpha, alpha.new_zeros(1, 64)).expand(n_frames, -1, -1)
+    return net(windows, vector, neutral)

@@ -1,0 +1,71 @@
+"""Training of ECG's landmark generator (Sinha et al. 2022, Eqs. 2 to 4)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emolib.baselines.ecg.content import Content
+from emolib.baselines.ecg.landmarks import (
+    GraphDiscriminator,
+    LandmarkGenerator,
+    LandmarkSet,
+    delaunay_adjacency,
+    frontal,
+)
+from emolib.corpus.clips import Corpus
+from emolib.face.loaders import load_face_model
+from emolib.train.loop import Loop, Training
+from emolib.train.parallel import gather, share
+
+
+@dataclass(kw_only=True)
+class LandmarksTraining(Training):
+    """G_L and D_L on the clips of ``corpus`` (with fits), Eqs. 2 to 4. content: file of the content net; None: the mel itself.
+
+    adjacency is that of the mean face of ``face_model``. batch_size: video frames a step.
+    """
+
+    corpus: Corpus
+    face_model: Path
+    content: Path | None
+    batch_size: int
+    lr: float
+    lambda_ver: float
+    lambda_gan: float
+
+    def prepare(self) -> "LandmarksTraining":
+        face = load_face_model(self.face_model)
+        self.listener = Content.load(self.content) if self.content else Content(())
+        self.data = LandmarkSet.load(self.corpus, face, self.listener)
+        torch.manual_seed(self.seed)
+        adjacency = delaunay_adjacency(frontal(face, torch.zeros(1, 80), torch.zeros(1, 64))[0].numpy())
+        net, judge = LandmarkGenerator(adjacency, self.listener.width), GraphDiscriminator(adjacency)
+        self.models = {"landmarks": net.train(), "judge": judge.train()}
+        self.optimizers = {name: torch.optim.Adam(m.parameters(), lr=self.lr) for name, m in self.models.items()}
+        return self
+
+    def draw(self, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(rng.integers(len(self.data.content), size=self.batch_size))
+
+    def step(self, loop: Loop, batch: Tensor) -> dict[str, Tensor]:
+        generator, discriminator = loop.models["landmarks"], loop.models["judge"]
+        content, emotion, neutral, spoken = self.data.take(share(batch), loop.device)
+        with loop.autocast():
+            generated = generator(content, emotion, neutral).float()
+            fake, real = (discriminator(x, emotion).float() for x in (generated.detach(), spoken))
+        judge = gather((real - 1).square() + fake.square()).mean() / 2
+        loop.minimize("judge", judge)
+        with loop.autocast():
+            believed = discriminator(generated, emotion).float()
+        terms = {"vertex": gather((spoken - generated).square().sum((1, 2))).mean()}  # Eq. 2
+        terms["gan"] = gather((believed - 1).square()).mean() / 2  # Eq. 3
+        loop.minimize(
+            "landmarks", self.lambda_ver * terms["vertex"] + self.lambda_gan * terms["gan"], clip=10.0
+        )  # Eq. 4
+        return terms | {"judge": judge}
+
+    def save(self, path: Path) -> None:
+        self.models["landmarks"].save(path, self.listener)

@@ -1,0 +1,1 @@
+"""Clips and how corpora become clips."""

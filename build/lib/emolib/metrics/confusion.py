@@ -1,0 +1,29 @@
+"""Confusion matrices of emotion recognition."""
+
+import numpy as np
+import torch
+
+from emolib.emotions import EMOTIONS
+
+
+@torch.no_grad()
+def confusion(score, bank, *, composites: bool = False, clips: bool = False) -> np.ndarray:
+    """(8,8) counts, row = truth, column = answer.
+
+    score: what gives (B,8) scores for images (B,3,S,S), or for (B,K,3,S,S) with ``clips``, such as an
+    :class:`emolib.critics.emotion.EmotionNet`. bank: :class:`emolib.train.emotion.FrameBank`.
+    """
+    counts = np.zeros((len(EMOTIONS), len(EMOTIONS)), int)
+    source = bank.composites if composites else bank.images
+    for i in range(0, len(bank), 16):
+        images = source[i : i + 16].float() / 255
+        answer = score(images if clips else images.flatten(0, 1)).argmax(1).cpu()
+        truth = bank.emotion[i : i + 16].repeat_interleave(1 if clips else images.shape[1])
+        np.add.at(counts, (truth.numpy(), answer.numpy()), 1)
+    return counts
+
+
+def accuracy(counts: np.ndarray) -> float:
+    """Share of right answers in a confusion matrix, every emotion that occurs weighing the same (neutral is rare)."""
+    occurs = counts.sum(1) > 0
+    return float((np.diag(counts)[occurs] / counts.sum(1)[occurs]).mean())

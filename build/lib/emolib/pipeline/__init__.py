@@ -1,0 +1,1 @@
+"""The pipeline that the notebooks are: stages, dvc.yaml, runs, figures, releases."""

@@ -1,0 +1,68 @@
+"""``make release``: what the pipeline trained becomes the weights that ``emolib talk`` uses, in ``data/pretrained/``.
+
+Half precision, with a manifest of sha256, the parameters and the commit that made them. The manifest is written last: a folder
+without one, or with a file that does not match it, is refused by :func:`emolib.weights.verify`.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from emolib.errors import EmolibError
+from emolib.face.dense import WEIGHTS
+from emolib.face.loaders import SHIPPED, load_face_model
+from emolib.files import write_atomic
+from emolib.params import load_params
+from emolib.pipeline.stage import project_root
+from emolib.weights import load_weights, save_weights, sha256
+
+SOURCES = {
+    "clip.safetensors": "data/03_critics/clip.safetensors",
+    "eac.safetensors": "data/04_eac/full/eac.safetensors",
+    "hef.safetensors": "data/05_hef/full/hef.safetensors",
+}
+LIMIT_MB = 16
+
+
+def release(root: Path, target: Path) -> dict:
+    """Copies the trained weights of ``root`` to ``target`` as fp16 and writes the manifest; returns it."""
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "manifest.json").unlink(missing_ok=True)
+    for name, source in SOURCES.items():
+        state, config = load_weights(root / source)
+        save_weights(target / name, state, config, dtype=torch.float16)
+    if not (target / SHIPPED).is_file():
+        load_face_model().save(target / SHIPPED)
+    if not (target / WEIGHTS.name).is_file():
+        shutil.copyfile(WEIGHTS, target / WEIGHTS.name)
+    files = {name: sha256(target / name) for name in sorted([*SOURCES, SHIPPED, WEIGHTS.name])}
+    size = sum((target / name).stat().st_size for name in files) / 1e6
+    if size > LIMIT_MB:
+        raise EmolibError(f"the release is {size:.1f} MB; expected at most {LIMIT_MB}: train narrower models")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
+    manifest = {"commit": commit, "megabytes": round(size, 2), "files": files}
+    manifest["params"] = asdict(load_params(root / "params.yaml"))
+    metrics = {s: root / "reports" / s / "metrics.json" for s in ("03_critics", "04_eac/full", "05_hef/full")}
+    manifest["measured"] = {s: json.loads(p.read_text()) for s, p in metrics.items() if p.is_file()}
+    write_atomic(target / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def main() -> int:
+    try:
+        root = project_root()
+        manifest = release(root, root / "data" / "pretrained")
+    except EmolibError as error:
+        print(f"emolib: {error}", file=sys.stderr)
+        return 2
+    print(f"data/pretrained: {', '.join(manifest['files'])}, {manifest['megabytes']} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

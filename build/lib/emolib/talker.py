@@ -1,0 +1,289 @@
+"""Portrait + voice + emotion -> video, for notebooks, the command line and any app alike.
+
+    detect -> align -> fit (alpha, beta, delta, gamma, p) -> AME: z_emo -> EAC: beta_hat, sigma_hat (Eqs. 3, 4)
+    -> head motion and blinks, which EAC does not make -> R(theta), HEF (Eqs. 7 to 10) -> paste back -> H.264 + AAC
+
+:func:`check` reads and checks all that a user gives without any weights; :meth:`Talker.run` does the work. Frames are made and written a
+few at a time: what grows with the length of the voice is its sound and its coefficients (about 90 KB a second), not pictures.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from emolib.ame import Ame
+from emolib.eac import Eac, Windows, emotion_code, predict
+from emolib.errors import EmolibError
+from emolib.face.alignment import Alignment
+from emolib.face.behaviour import blinks
+from emolib.face.fitting import fit_photograph
+from emolib.face.landmarks import Face, detect
+from emolib.face.loaders import SHIPPED, load_face_model
+from emolib.face.model import Coefficients, FaceModel
+from emolib.hef import Hef, make_drive
+from emolib.media.audio import check_audio, frame_count, load_audio, mel
+from emolib.media.pictures import load_image, to_frames, to_rgb8, to_tensor
+from emolib.media.video import VideoWriter, check_output
+from emolib.motion import add_blinks, head_motion
+from emolib.weights import PRETRAINED, verify
+
+EAC_FPS = Fraction(25)  # the frame rate of the corpus that EAC is trained on
+MAX_SIDE = 1920  # px; larger pictures are shrunk: players stop at 4096 and every frame is a whole picture
+POSES = ("generated", "still")
+BATCH = 8  # frames made at once
+
+Picture = str | Path | np.ndarray
+
+
+@dataclass(frozen=True)
+class EmotionCondition:
+    """What the emotion is taken from: exactly one of words, a face (file or uint8 array), a voice (file or float32 16 kHz array)."""
+
+    text: str | None = None
+    image: Picture | None = None
+    audio: Picture | None = None
+
+    def __post_init__(self):
+        given = [name for name in ("text", "image", "audio") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f"{len(given)} emotions ({', '.join(given)})" if given else "no emotion"
+            raise EmolibError(f"{found} given; give exactly one: a text, an image or an audio")
+        if self.text is not None and not self.text.strip():
+            raise EmolibError("no emotion given: the text is empty; give words such as 'happy' or 'sadly surprised'")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A checked job, see :func:`check`. image: uint8 (H, W, 3). audio: float32 16 kHz. emotion_input: text, face crop source or sound."""
+
+    image: np.ndarray
+    faces: list[Face]
+    face: int
+    audio: np.ndarray
+    emotion: str | tuple[np.ndarray, Face] | np.ndarray
+    intensity: float
+    out: Path
+    pose: str
+    blinks: bool
+    seed: int
+    fps: Fraction
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was made. seconds: length of the video; wall_s: how long it took without loading weights; notes: what a user should know."""
+
+    path: str
+    frames: int
+    fps: str
+    seconds: float
+    width: int
+    height: int
+    faces_found: int
+    face_used: int
+    notes: tuple[str, ...]
+    wall_s: float
+
+
+def _picture(source: Picture) -> np.ndarray:
+    return to_rgb8(source) if isinstance(source, np.ndarray) else load_image(source)
+
+
+def _sound(audio: Picture) -> np.ndarray:
+    return check_audio(audio) if isinstance(audio, np.ndarray) else load_audio(audio)
+
+
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    scale = MAX_SIDE / max(height, width)
+    if scale >= 1:
+        return image
+    return np.asarray(Image.fromarray(image).resize((round(width * scale), round(height * scale)), Image.LANCZOS))
+
+
+def _emotion_input(emotion: EmotionCondition):
+    """The condition, read: words, (picture, its largest face), or sound."""
+    if emotion.text is not None:
+        return emotion.text
+    if emotion.audio is not None:
+        return _sound(emotion.audio)
+    picture = _shrunk(_picture(emotion.image))
+    return picture, detect(picture)[0]
+
+
+def check_intensity(intensity: float) -> float:
+    """``intensity`` as a float, or :class:`EmolibError` if it is not a number from 1 to 3."""
+    if isinstance(intensity, bool) or not isinstance(intensity, int | float) or not 1 <= intensity <= 3:
+        raise EmolibError(f"intensity is {intensity}; expected a number from 1 (slight) to 3 (strong)")
+    return float(intensity)
+
+
+def check(
+    source: Picture,
+    audio: Picture,
+    emotion: EmotionCondition | str,
+    intensity: float = 2,
+    out: str | Path = "out/talk.mp4",
+    *,
+    face: int | None = None,
+    pose: str = "generated",
+    blinks: bool = True,
+    seed: int = 0,
+    fps: Fraction | int = 25,
+) -> Request:
+    """Reads and checks everything a user gives, without weights and without writing; arguments as :meth:`Talker.talk`."""
+    condition = EmotionCondition(text=emotion) if isinstance(emotion, str) else emotion
+    if not isinstance(condition, EmotionCondition):
+        raise EmolibError("no emotion given; give exactly one: a text, an image or an audio")
+    intensity = check_intensity(intensity)
+    if pose not in POSES:
+        raise EmolibError(f"pose is '{pose}'; expected one of {', '.join(POSES)}")
+    if not 1 <= Fraction(fps) <= 120:
+        raise EmolibError(f"fps is {fps}; expected 1 to 120")
+    if Path(out).suffix.lower() != ".mp4":
+        raise EmolibError(f"the output {out} does not end in .mp4; that is the one format written")
+    out = check_output(out)
+    picture = _picture(source)
+    image = _shrunk(picture)
+    sound = _sound(audio)
+    wanted = _emotion_input(condition)
+    faces = detect(image)
+    if face is not None and not 1 <= face <= len(faces):
+        raise EmolibError(f"face {face} was asked for but {len(faces)} found; give 1 (the largest) to {len(faces)}")
+    notes = []
+    if image is not picture:
+        notes.append(f"the picture was shrunk to {image.shape[1]} x {image.shape[0]}")
+    if image.shape[0] % 2 or image.shape[1] % 2:
+        notes.append("H.264 needs even sides: the last row or column of the picture is doubled")
+    if face is None and len(faces) > 1:
+        notes.append(f"{len(faces)} faces found; the largest talks, choose another with face 2 to {len(faces)}")
+    return Request(
+        image, faces, face or 1, sound, wanted, intensity, out, pose, blinks, seed, Fraction(fps), tuple(notes)
+    )
+
+
+def _at_rate(rows: Tensor, n_frames: int, fps: Fraction) -> Tensor:
+    """Rows (N, C) at :data:`EAC_FPS` -> (n_frames, C) at ``fps``, linear in time."""
+    if fps == EAC_FPS:
+        return rows[:n_frames]
+    place = ((torch.arange(n_frames) + 0.5) * float(EAC_FPS / fps) - 0.5).clamp(0, len(rows) - 1)
+    low = place.floor().long()
+    high = (low + 1).clamp(max=len(rows) - 1)
+    return torch.lerp(rows[low], rows[high], (place - low)[:, None].to(rows))
+
+
+class Talker:
+    """The three systems and the face model, loaded and checked. Use :meth:`load`."""
+
+    def __init__(self, ame: Ame, eac: Eac, hef: Hef, model: FaceModel, device: str = "cpu"):
+        expected = hef.config["sigma_dim"]
+        if eac.config["dim"] != expected:
+            raise EmolibError(
+                f"EAC gives a style of {eac.config['dim']} numbers, HEF takes {expected}; use weights made together"
+            )
+        self.device = torch.device(device)
+        self.ame, self.eac, self.hef = ame.to(self.device), eac.to(self.device), hef.to(self.device)
+        self.model, self._cpu_model = model.to(self.device), model  # fitting works on the CPU
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None, device: str = "auto") -> "Talker":
+        """Weights of ``folder`` (default: those that ship): clip, eac, hef .safetensors, face_model.npz, manifest.json.
+
+        device: cpu, cuda, or auto. Raises :class:`EmolibError` for missing or damaged weights.
+        """
+        folder = Path(folder) if folder is not None else PRETRAINED
+        verify(folder)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        parts = (Ame.load(folder / "clip.safetensors"), Eac.load(folder / "eac.safetensors"))
+        return cls(*parts, Hef.load(folder / "hef.safetensors"), load_face_model(folder / SHIPPED), device)
+
+    def talk(
+        self,
+        source: Picture,
+        audio: Picture,
+        emotion: EmotionCondition | str,
+        intensity: float = 2,
+        out: str | Path = "out/talk.mp4",
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        **options,
+    ) -> Report:
+        """Makes the portrait ``source`` speak ``audio`` with ``emotion``; writes ``out`` (.mp4), whole or not at all.
+
+        source, audio: a file or an array (uint8 (H, W, 3); float32 16 kHz). emotion: words or :class:`EmotionCondition`.
+        intensity: 1 to 3. Options: face (n-th largest, 1 ...), pose ("generated" or "still"), blinks, seed, fps (exact; Fraction).
+        progress: called with (frames done, frames in all). Raises :class:`EmolibError` for anything wrong with them.
+        """
+        return self.run(check(source, audio, emotion, intensity, out, **options), progress)
+
+    def run(self, request: Request, progress: Callable[[int, int], None] | None = None) -> Report:
+        """Does what :func:`check` has checked."""
+        start = time.perf_counter()
+        height, width = request.image.shape[:2]
+        n_frames = frame_count(len(request.audio), request.fps)
+        with VideoWriter(request.out, request.fps, (width, height), audio=request.audio) as video:
+            for frame in self.frames(request):
+                video.write(frame)
+                if progress:
+                    progress(video.n_frames, n_frames)
+        seconds, wall = float(n_frames / request.fps), time.perf_counter() - start
+        return Report(
+            str(request.out), n_frames, str(request.fps), seconds, width + width % 2, height + height % 2,
+            len(request.faces), request.face, request.notes, round(wall, 2),
+        )  # fmt: skip
+
+    def frames(self, request: Request) -> Iterator[np.ndarray]:
+        """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
+        alignment = Alignment.from_landmarks(request.faces[request.face - 1].landmarks, self.hef.size)
+        crop = alignment.crop(request.image)
+        landmarks = alignment.points(request.faces[request.face - 1].landmarks)
+        own = fit_photograph(self._cpu_model, crop, landmarks).coefficients.to(self.device)
+        wanted, sigma = self.coefficients(request, own)
+        with torch.no_grad():
+            source = self.hef.encode_source(to_tensor(crop[None]).to(self.device))
+            for i in range(0, len(wanted), BATCH):
+                part = slice(i, i + BATCH)
+                made = self.hef.generate(source, make_drive(self.model, own, wanted[part], sigma[part], self.hef.size))
+                for face in to_frames(made):
+                    yield alignment.paste(face, request.image)
+
+    def coefficients(self, request: Request, own: Coefficients) -> tuple[Coefficients, Tensor]:
+        """What each frame shows: coefficients (T rows) and sigma_hat (T, C), for a person whose own ones are ``own`` (1 row).
+
+        EAC's beta is absolute (a neutral face is 0), so an expression that the portrait has is replaced, not added to.
+        """
+        rng = np.random.default_rng(request.seed)
+        log_mel = mel(request.audio)
+        n_frames = frame_count(len(request.audio), request.fps)
+        heard = Windows(log_mel, frame_count(len(request.audio), EAC_FPS), EAC_FPS, self.eac.config["window"])
+        beta, sigma = predict(self.eac, heard, self.embed(request.emotion), request.intensity)
+        beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
+        motion, closure = head_motion(log_mel, n_frames, request.fps, rng), blinks(n_frames, float(request.fps), rng)
+        if request.blinks:
+            beta = add_blinks(self.model, beta, closure)
+        pose = own.pose.expand(n_frames, -1)
+        if request.pose == "generated":
+            pose = pose + torch.from_numpy(motion).to(pose)
+        return own.expand(n_frames).replace(beta=beta, pose=pose), sigma
+
+    @torch.no_grad()
+    def embed(self, emotion: str | tuple[np.ndarray, Face] | np.ndarray) -> Tensor:
+        """z_emo (D,) of Eq. 2 for words, a face in a picture, or a voice (float32 16 kHz)."""
+        if isinstance(emotion, str):
+            return emotion_code(self.eac, self.ame, emotion)
+        if isinstance(emotion, np.ndarray):
+            return self.eac.embed_audio(torch.from_numpy(mel(emotion))[None].to(self.device))[0]
+        if self.eac.encoding != "clip":
+            raise EmolibError(f"the EAC variant {self.eac.config['variant']} takes no image as emotion; give a text")
+        picture, face = emotion
+        crop = Alignment.from_landmarks(face.landmarks, self.hef.size).crop(picture)
+        return self.ame.image(to_tensor(crop[None]))[0]

@@ -1,0 +1,84 @@
+"""How well trained converters and generators do on clips they have not seen: the tables of stages 04 and 05."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from emolib.eac import Eac
+from emolib.emotions import EMOTIONS
+from emolib.face.model import Coefficients, FaceModel
+from emolib.face.render import composite
+from emolib.hef import Drive, Hef
+from emolib.layers import warp
+from emolib.media.pictures import resized, to_tensor
+from emolib.metrics.image import lpips, psnr, ssim
+from emolib.metrics.landmarks import correlation, mouth_opening
+from emolib.reenact import condition, generate
+from emolib.train.eac import LANDMARK_SIZE
+
+
+@torch.no_grad()
+def eac_scores(
+    eac: Eac, clips: Iterable, ame, model: FaceModel, judge, *, modalities: Sequence[str] = ("text",), size: int = 96
+) -> pd.DataFrame:
+    """Scores on whole clips against their fitted coefficients: a table with one row a clip and condition.
+
+    beta_rmse: per number of beta (unit scale). landmark_px, mouth_px: mean distance of all 68, of the 20 mouth points in
+    pixels of a 224-pixel crop. mouth_correlation: of the mouth opening over time. emo_distance: norm between the features that
+    ``judge``, an emotion net, sees in I^3d and in I, at one and two thirds of the clip. emo_hit: share of those I^3d that it
+    names right. size: side of what is rendered, pixels.
+    """
+    rows = []
+    for clip in clips:
+        theta, index = clip.coefficients(), [clip.n_frames // 3, 2 * clip.n_frames // 3]
+        pictures = resized(to_tensor(clip.frames(index)), size)
+        real, felt = _points(model, theta), judge.features(pictures)
+        for modality in modalities:
+            guess, _ = generate(eac, clip, condition(eac, ame, clip, modality))
+            made, seen = _points(model, guess), judge.features(composite(model, guess[index], pictures)[0])
+            distance = (real - made).norm(dim=2)
+            row = {"clip_id": clip.clip_id, "emotion": clip.emotion, "condition": modality}
+            row["beta_rmse"] = float((theta.beta - guess.beta).square().mean().sqrt())
+            row |= {"landmark_px": float(distance.mean()), "mouth_px": float(distance[:, 48:].mean())}
+            row["mouth_correlation"] = correlation(mouth_opening(real), mouth_opening(made))
+            row["emo_distance"] = float((seen - felt).norm(dim=1).mean())
+            row["emo_hit"] = float((judge.head(seen).argmax(1) == EMOTIONS.index(clip.emotion)).float().mean())
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _points(model: FaceModel, theta: Coefficients) -> Tensor:
+    return model.landmarks(theta.alpha, theta.beta, theta.pose, LANDMARK_SIZE)
+
+
+@torch.no_grad()
+def hef_scores(hef: Hef, batches) -> dict[str, dict[str, float]]:
+    """Mean scores over all frames of ``batches``, for the generator (``hef``) and two sanity rows that it must beat.
+
+    ``mesh``: the source warped by the mesh's motion, nothing learned. ``still``: the source itself. The columns: ``l1``, ``l1_mouth_eyes``
+    (under the focus map), ``psnr_db``, ``ssim`` and ``lpips`` (see :func:`emolib.metrics.image.lpips_name` for what that is here).
+    """
+    found: dict[str, dict[str, list[Tensor]]] = {}
+    device = hef.constant.device
+    for batch in batches:
+        source, truth, focus = (x.to(device) for x in (batch.source, batch.truth, batch.focus))
+        wanted = Drive(*(x.to(device) for x in batch.drive))
+        rows = {
+            "hef": hef.generate(hef.encode_source(source), wanted),
+            "mesh": warp(source, wanted.motion),
+            "still": source.expand_as(truth),
+        }
+        for name, image in rows.items():
+            error = (image - truth).abs()
+            values = {
+                "l1": error.mean((1, 2, 3)),
+                "l1_mouth_eyes": (error * focus).sum((1, 2, 3)) / (3 * focus.sum((1, 2, 3))),
+                "psnr_db": psnr(image, truth),
+                "ssim": ssim(image, truth),
+                "lpips": lpips(image, truth),
+            }
+            for key, value in values.items():
+                found.setdefault(name, {}).setdefault(key, []).append(value.cpu().double())
+    return {row: {k: float(torch.cat(v).mean()) for k, v in values.items()} for row, values in found.items()}

@@ -1,0 +1,79 @@
+"""Weights on disk: safetensors with the configuration that rebuilds the model in the header; and the folder of those that ship."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from emolib.errors import EmolibError
+from emolib.files import replacing
+
+PACKAGE = Path(__file__).resolve().parent
+# Beside the modules in an installed wheel, under data/ in a checkout.
+PRETRAINED = PACKAGE / "pretrained" if (PACKAGE / "pretrained").is_dir() else PACKAGE.parent / "data" / "pretrained"
+
+
+def save_weights(
+    path: str | Path, module: torch.nn.Module | dict, config: dict, dtype: torch.dtype | None = None
+) -> Path:
+    """Writes ``module``'s state (or a dict of tensors) and its JSON-able ``config``; floats as ``dtype`` if given."""
+    state = module.state_dict() if isinstance(module, torch.nn.Module) else module
+    tensors = {
+        k: (v.to(dtype) if dtype and v.is_floating_point() else v).detach().cpu().contiguous().clone()
+        for k, v in state.items()
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"config": json.dumps(config)})
+    return Path(path)
+
+
+def load_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """(state as float32 tensors on the CPU, config). Raises :class:`EmolibError` for a missing or damaged file."""
+    path = Path(path)
+    if not path.is_file():
+        raise EmolibError(f"no weights at {path}; run `make repro` to train them or point to a folder that holds them")
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = json.loads((file.metadata() or {}).get("config", "null"))
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise EmolibError(f"the weights {path} are damaged ({error}); fetch or train them again") from None
+    if config is None:
+        raise EmolibError(f"the weights {path} carry no configuration; expected a file written by this project")
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, config
+
+
+def load_into(module: torch.nn.Module, state: dict, path: str | Path) -> torch.nn.Module:
+    """``module`` with ``state`` loaded, frozen and in eval mode; a mismatch names ``path``."""
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise EmolibError(f"the weights {path} do not fit the model: {str(error).splitlines()[-1].strip()}") from None
+    return module.eval().requires_grad_(False)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def verify(folder: str | Path) -> dict:
+    """The manifest of a weights folder. EmolibError if it or a file it names is missing or damaged."""
+    folder = Path(folder)
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise EmolibError(f"no weights in {folder} (manifest.json is missing); run `make repro` and `make release`")
+    try:
+        manifest = json.loads(path.read_text())
+        files = manifest["files"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise EmolibError(f"the manifest {path} is damaged; run `make release` again") from None
+    for name, digest in files.items():
+        if not (folder / name).is_file():
+            raise EmolibError(f"no weights at {folder / name}, which the manifest names; run `make release` again")
+        if sha256(folder / name) != digest:
+            raise EmolibError(f"the weights {folder / name} are damaged (sha256 differs); fetch or make them again")
+    return manifest
