@@ -67,7 +67,7 @@ ALLOWED = {
     "corpus": "errors files fingerprint emotions params media face synthface",
     "train": "errors files fingerprint emotions prompts media face metrics layers critics ame eac hef reenact corpus",
     "baselines": "errors emotions weights media face layers critics corpus train",
-    "pipeline": "errors files fingerprint params weights media face ame eac hef train",
+    "pipeline": "errors files fingerprint params weights media face metrics ame eac hef reenact corpus train baselines",
     "cli": "emolib errors files params media face talker corpus demo",
     "demo": "emotions synthface",
 }
