@@ -11,7 +11,6 @@ import functools
 import io
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 from PIL import Image
@@ -21,12 +20,11 @@ from emolib.face.arkit import INDEX
 from emolib.face.camera import CAMERA, FOCAL, rotation
 from emolib.face.exact import product, settled
 from emolib.face.render import rasterize
-from synthface.paint import KINDS, TEXTURE, WRINKLES
+from synthface.paint import WRINKLES
 from synthface.people import Person, around, occlusion
+from synthface.photo_kernels import SUPERSAMPLE, Corners, Lights, Look, Mesh, Visible, develop, normals_of, shade
 from synthface.template import MASKS, template
 
-SUPERSAMPLE = 2
-_SKIN, _MOUTH, _EYE, _TEETH, _TONGUE, _SOCKET, _HAIR, _CLOTH, _SHELL = range(len(KINDS))
 # Which activations deepen which wrinkles (rows in the order of WRINKLES).
 _CREASED_BY = np.zeros((len(WRINKLES), len(INDEX)), np.float32)
 for _wrinkle, _names in {
@@ -104,192 +102,6 @@ def _background(rng: np.random.Generator, side: int) -> np.ndarray:
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _normals(points, triangles):
-    """Area-weighted unit vertex normals (N, 3)."""
-    out = np.zeros_like(points)
-    for f in range(len(triangles)):
-        a, b, c = triangles[f]
-        ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
-        vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for i in (a, b, c):
-            out[i, 0] += nx
-            out[i, 1] += ny
-            out[i, 2] += nz
-    for i in range(len(out)):
-        length = np.sqrt(out[i, 0] ** 2 + out[i, 1] ** 2 + out[i, 2] ** 2) + 1e-12
-        out[i] /= length
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def _shade(face_id, bary, triangles, kind, points, normals, light_in, inside, uv_triangles, uv, texture, strands,
-           wrinkles, creases, lights, sky, ground, hair, cloth, fabric, hair_axis, focus, aperture, out):  # fmt: skip
-    """Fills ``out`` (S, S, 4), linear RGB and blur, where a triangle shows. ``light_in`` (N, 2): ambient and key that arrive;
-    ``inside`` (N,): light left that deep in the mouth."""
-    side, top = out.shape[0], texture.shape[0] - 1
-    for y in range(side):
-        for x in range(side):
-            f = face_id[y, x]
-            if f < 0:
-                continue
-            what, glint = kind[f], np.float32(1)
-            n0 = n1 = n2 = p0 = p1 = p2 = tu = tv = ambient = key = deep = np.float32(0)
-            for k in range(3):
-                w, i, j = bary[y, x, k], triangles[f, k], uv_triangles[f, k]
-                n0 += w * normals[i, 0]
-                n1 += w * normals[i, 1]
-                n2 += w * normals[i, 2]
-                p0 += w * points[i, 0]
-                p1 += w * points[i, 1]
-                p2 += w * points[i, 2]
-                tu += w * uv[j, 0]
-                tv += w * uv[j, 1]
-                ambient += w * light_in[i, 0]
-                key += w * light_in[i, 1]
-                deep += w * inside[i]
-            length = 1 / np.sqrt(n0 * n0 + n1 * n1 + n2 * n2 + 1e-12)
-            n0, n1, n2 = n0 * length, n1 * length, n2 * length
-            v0, v1, v2 = -p0, -p1, CAMERA - p2
-            length = 1 / np.sqrt(v0 * v0 + v1 * v1 + v2 * v2)
-            v0, v1, v2 = v0 * length, v1 * length, v2 * length
-            facing = n0 * v0 + n1 * v1 + n2 * v2
-            if facing < 0 and (what == _HAIR or what == _CLOTH):
-                n0, n1, n2, facing = -n0, -n1, -n2, -facing
-            # texture, bilinear
-            gx, gy = min(max(tu * TEXTURE - 0.5, 0), top - 0.01), min(max((1 - tv) * TEXTURE - 0.5, 0), top - 0.01)
-            ix, iy = int(gx), int(gy)
-            fx, fy = gx - ix, gy - iy
-            a00, a10, a01, a11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-            t = (texture[iy, ix] * a00 + texture[iy, ix + 1] * a10) + (
-                texture[iy + 1, ix] * a01 + texture[iy + 1, ix + 1] * a11
-            )
-            r, g, b, shine = t[0], t[1], t[2], t[3]
-            if what == _SKIN:
-                crease = np.float32(0)
-                for k in range(creases.shape[0]):
-                    crease += creases[k] * wrinkles[iy, ix, k] * np.float32(1 / 255)
-                crease = min(0.6 * crease, np.float32(0.4))
-                r, g, b, shine = r * (1 - 0.8 * crease), g * (1 - crease), b * (1 - crease), shine * (1 - crease)
-            elif what == _HAIR:
-                strand = strands[iy, ix]
-                r, g, b, shine, glint = hair[0] * strand, hair[1] * strand, hair[2] * strand, strand, strand
-                ambient, key = 0.25 + 0.75 * ambient, 0.25 + 0.75 * key
-            elif what == _SHELL:
-                ambient, glint = 0.15 + 0.85 * ambient, (g + 0.002) / (hair[1] + 0.002)
-                glint = glint if glint < 1.7 else np.float32(0)  # skin shows through
-            elif what == _CLOTH:
-                jx, jy = int(tu * 1536) & 127, int(tv * 768) & 127
-                weave = fabric[jy, jx]
-                r, g, b, shine = cloth[0] * weave[0], cloth[1] * weave[1], cloth[2] * weave[2], np.float32(0.05)
-                key, ambient = 0.3 + 0.7 * key, 0.3 + 0.7 * ambient
-            elif what == _EYE:
-                ambient, key = 0.25 + 0.75 * ambient, 0.2 + 0.8 * key
-            elif what != _SOCKET:
-                ambient, key = deep, deep
-                g, b = g * (0.85 + 0.15 * deep), b * (0.8 + 0.2 * deep)  # what light there is comes from red walls
-            glint = 0.05 * glint * glint
-            up = 0.5 + 0.5 * n1
-            d0 = ambient * (sky[0] * up + ground[0] * (1 - up))
-            d1 = ambient * (sky[1] * up + ground[1] * (1 - up))
-            d2 = ambient * (sky[2] * up + ground[2] * (1 - up))
-            s0 = s1 = s2 = np.float32(0)
-            wrap0, wrap1, wrap2 = np.float32(0.05), np.float32(0.05), np.float32(0.05)
-            if what == _SKIN or what == _TONGUE or what == _MOUTH or (what == _SHELL and shine >= 0.1):
-                wrap0, wrap1, wrap2 = np.float32(0.3), np.float32(0.2), np.float32(0.16)
-            elif what == _TEETH or what == _EYE:
-                wrap0, wrap1, wrap2 = np.float32(0.35), np.float32(0.35), np.float32(0.35)
-            for k in range(3):
-                l0, l1, l2 = lights[k, 0], lights[k, 1], lights[k, 2]
-                seen = key if k == 0 else 0.4 + 0.6 * ambient if k == 1 else ambient
-                nl = n0 * l0 + n1 * l1 + n2 * l2
-                h0, h1, h2 = l0 + v0, l1 + v1, l2 + v2
-                length = 1 / np.sqrt(h0 * h0 + h1 * h1 + h2 * h2 + 1e-9)
-                vh = (v0 * h0 + v1 * h1 + v2 * h2) * length
-                if what == _HAIR or (what == _SHELL and shine < 0.1):
-                    # the strand runs from the crown outwards, along the surface
-                    a0, a1, a2 = p0 - hair_axis[0], p1 - hair_axis[1], p2 - hair_axis[2]
-                    along = a0 * n0 + a1 * n1 + a2 * n2
-                    t0, t1, t2 = a0 - along * n0, a1 - along * n1 - 0.5, a2 - along * n2
-                    length2 = 1 / np.sqrt(t0 * t0 + t1 * t1 + t2 * t2 + 1e-9)
-                    th = (t0 * h0 + t1 * h1 + t2 * h2) * length * length2
-                    spec = (
-                        (glint * (0.3 + 2 * hair[1]))
-                        * max(1 - th * th, np.float32(0)) ** 20
-                        * max(nl + 0.2, np.float32(0))
-                    )
-                else:
-                    nh = max((n0 * h0 + n1 * h1 + n2 * h2) * length, np.float32(0))
-                    fresnel = 0.04 + 0.96 * (1 - max(vh, np.float32(0))) ** 5
-                    if what == _EYE:
-                        spec = (3.0 * nh**180 if k == 0 else 0.5 * nh**180) + 0.2 * nh**30 * fresnel
-                    elif what == _TEETH or what == _TONGUE or what == _MOUTH:
-                        spec = deep * (0.5 * nh**60)
-                    else:
-                        spec = shine * fresnel * (1.6 * nh**10 + 3.5 * nh**35)
-                    spec *= max(min(4 * nl, np.float32(1)), np.float32(0))
-                d0 += seen * lights[k, 3] * max((nl + wrap0) / (1 + wrap0), np.float32(0)) * 0.5
-                d1 += seen * lights[k, 4] * max((nl + wrap1) / (1 + wrap1), np.float32(0)) * 0.5
-                d2 += seen * lights[k, 5] * max((nl + wrap2) / (1 + wrap2), np.float32(0)) * 0.5
-                s0 += seen * lights[k, 3] * spec
-                s1 += seen * lights[k, 4] * spec
-                s2 += seen * lights[k, 5] * spec
-            out[y, x, 0] = r * d0 + s0
-            out[y, x, 1] = g * d1 + s1
-            out[y, x, 2] = b * d2 + s2
-            out[y, x, 3] = aperture * max(abs(p2 - focus) - 0.25, np.float32(0))  # the face itself is in focus
-
-
-@numba.njit(cache=True, nogil=True)
-def _develop(linear, grain, exposure, noise, softness, out):
-    """Averages ``linear`` (2S, 2S, 4: RGB, blur) down, applies a filmic curve, the lens' blur, sRGB gamma and ``grain``.
-
-    -> ``out`` uint8 (S, S, 3).
-    """
-    side = out.shape[0]
-    small, rows = np.zeros((side, side, 4), np.float32), np.empty((side, side, 3), np.float32)
-    for y in range(side):
-        for x in range(side):
-            for dy in range(SUPERSAMPLE):
-                for dx in range(SUPERSAMPLE):
-                    pixel = linear[y * SUPERSAMPLE + dy, x * SUPERSAMPLE + dx]
-                    for c in range(3):
-                        v = pixel[c] * exposure
-                        small[y, x, c] += v / (1 + max(v - 0.5, np.float32(0)) * 0.7)  # highlights roll off
-                    small[y, x, 3] += pixel[3]
-            for c in range(4):
-                small[y, x, c] *= np.float32(1 / SUPERSAMPLE**2)
-    reach = max(side // 128, 1)  # the blur's standard deviation: about 1 pixel at 128
-    for y in range(side):
-        for x in range(side):
-            x0, x1, x3, x4 = (
-                max(x - 2 * reach, 0),
-                max(x - reach, 0),
-                min(x + reach, side - 1),
-                min(x + 2 * reach, side - 1),
-            )
-            for c in range(3):
-                ends, near = small[y, x0, c] + small[y, x4, c], small[y, x1, c] + small[y, x3, c]
-                rows[y, x, c] = (ends + 4 * near + 6 * small[y, x, c]) * np.float32(1 / 16)
-    for y in range(side):
-        y0, y1, y3, y4 = (
-            max(y - 2 * reach, 0),
-            max(y - reach, 0),
-            min(y + reach, side - 1),
-            min(y + 2 * reach, side - 1),
-        )
-        for x in range(side):
-            blur = min(softness + small[y, x, 3], np.float32(1))
-            for c in range(3):
-                ends, near = rows[y0, x, c] + rows[y4, x, c], rows[y1, x, c] + rows[y3, x, c]
-                soft = (ends + 4 * near + 6 * rows[y, x, c]) * np.float32(1 / 16)
-                value = small[y, x, c] + blur * (soft - small[y, x, c])
-                value = np.float32(np.float64(min(max(value, np.float32(0)), np.float32(1))) ** (1 / 2.2))
-                value += noise * (0.5 + value) * grain[y, x, c]
-                out[y, x, c] = np.uint8(min(max(value * 255 + 0.5, np.float32(0)), np.float32(255)))
-
-
 def photograph(person: Person, scene: Scene, arkit: np.ndarray, pose: np.ndarray, size: int, rng: np.random.Generator):
     """A clip: ``arkit`` (T, 52), ``pose`` (T, 6) -> frames uint8 (T, size, size, 3)."""
     side = size * SUPERSAMPLE
@@ -309,21 +121,22 @@ def photograph(person: Person, scene: Scene, arkit: np.ndarray, pose: np.ndarray
     scale = FOCAL * side / (CAMERA - world[..., 2])
     screen = np.stack([side / 2 + scale * world[..., 0], side / 2 - scale * world[..., 1], CAMERA - world[..., 2]], -1)
     triangles, frames = torch.from_numpy(person.triangles), np.empty((len(arkit), size, size, 3), np.uint8)
+    mesh = Mesh(person.triangles, person.uv_triangles, person.kind, person.uv)
+    lights = Lights(scene.lights, scene.sky, scene.ground)
     for t in range(len(arkit)):
         fragments = rasterize(torch.from_numpy(screen[t : t + 1]), triangles, side)
         points, linear = world[t], np.zeros((side, side, 4), np.float32)
         linear[..., :3] = scene.background  # out of focus as it is
         inside = np.clip(1.1 - 2.4 * (lips[t] - moved[t, :, 2]), 0.06, 0.95).astype(np.float32)
-        _shade(
-            fragments.face_id[0].numpy(), fragments.bary[0].numpy(), person.triangles, person.kind, points,
-            _normals(points, person.triangles), light_in, inside, person.uv_triangles, person.uv, person.texture,
-            person.strands, person.wrinkles, creases[t].astype(np.float32), scene.lights, scene.sky, scene.ground,
-            person.hair_colour,
-            person.cloth_colour, person.fabric, (product(turns[t], crown) + shifts[t, 0]).astype(np.float32), focus[t],
-            np.float32(scene.aperture), linear,
+        visible = Visible(fragments.face_id[0].numpy(), fragments.bary[0].numpy())
+        corners = Corners(points, normals_of(points, person.triangles), light_in, inside)
+        look = Look(
+            person.texture, person.strands, person.wrinkles, creases[t].astype(np.float32), person.hair_colour,
+            person.cloth_colour, person.fabric, product(turns[t], crown) + shifts[t, 0],
         )  # fmt: skip
+        shade(visible, mesh, corners, look, lights, float(focus[t]), float(scene.aperture), linear)
         grain = rng.normal(size=(size, size, 3)).astype(np.float32)
-        _develop(
+        develop(
             linear, grain, np.float32(scene.exposure), np.float32(scene.noise), np.float32(scene.softness), frames[t]
         )
         if scene.quality:

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,9 +8,12 @@ import yaml
 
 from emolib.errors import EmolibError
 from emolib.face.loaders import SHIPPED
-from emolib.pipeline.release import SOURCES, release
+from emolib.fingerprint import code, file_digest
+from emolib.pipeline import release as releasing
+from emolib.pipeline.release import MAKERS, SOURCES, release, stale
 from emolib.pipeline.repro import copy_tree
 from emolib.pipeline.stage import project_root
+from emolib.train.loop import record_path
 from emolib.weights import load_weights, save_weights, verify
 
 ROOT = project_root(__file__.rsplit("/", 1)[0])
@@ -62,6 +66,20 @@ def test_a_failed_release_leaves_no_manifest(trained):
     with pytest.raises(EmolibError, match="run `make repro`"):
         release(root, target)
     assert not (target / "manifest.json").exists()
+
+
+def test_a_release_knows_which_code_made_it(trained, monkeypatch):
+    root, target = trained
+    for source in SOURCES.values():
+        module = MAKERS[Path(source).name]
+        record = {"weights": file_digest(root / source), "code": code(module), "history": []}
+        record_path(root / source).write_text(json.dumps(record))
+    release(root, target)
+    unknown = {SHIPPED, "dense.safetensors"}
+    assert set(stale(target)) == unknown, "files that no training here has made"
+    monkeypatch.setattr(releasing, "code", lambda module: "new" if module == "emolib.train.hef" else code(module))
+    found = stale(target)
+    assert set(found) == unknown | {"hef.safetensors"} and "emolib.train.hef" in found["hef.safetensors"]
 
 
 def dependents(stages: dict, changed: str) -> set[str]:

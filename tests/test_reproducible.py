@@ -13,7 +13,7 @@ STORED = {
     "frames": "218717ab592ba484",
     "sound": "20d5ee70f1f896ec",
     "truth": "2614621d5ded36f4",
-    "strange": "bea2aa45a7923554",
+    "strange": "e41a8888fd9cb490",
     "mp4": "746454524ae2edf4",
     "fit": "d5af41c73b8be77e",
 }

@@ -4,6 +4,7 @@ Half precision, with a manifest of sha256, the parameters and the commit that ma
 without one, or with a file that does not match it, is refused by :func:`emolib.weights.verify`.
 """
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -17,9 +18,11 @@ from emolib.errors import EmolibError
 from emolib.face.dense import WEIGHTS
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.files import write_atomic
+from emolib.fingerprint import code
 from emolib.params import load_params
 from emolib.pipeline.stage import project_root
-from emolib.weights import load_weights, save_weights, sha256
+from emolib.train.loop import read_record
+from emolib.weights import load_weights, save_weights, sha256, verify
 
 SOURCES = {
     "clip.safetensors": "data/03_critics/clip.safetensors",
@@ -27,11 +30,20 @@ SOURCES = {
     "hef.safetensors": "data/05_hef/full/hef.safetensors",
 }
 LIMIT_MB = 16
+# Whose code makes each shipped file.
+MAKERS = {
+    "clip.safetensors": "emolib.train.ame",
+    "eac.safetensors": "emolib.train.eac",
+    "hef.safetensors": "emolib.train.hef",
+    WEIGHTS.name: "emolib.train.dense",
+    SHIPPED: "synthface.build",
+}
 
 
 def release(root: Path, target: Path) -> dict:
     """Copies the trained weights of ``root`` to ``target`` as fp16 and writes the manifest; returns it."""
     target.mkdir(parents=True, exist_ok=True)
+    before = _noted(target)
     (target / "manifest.json").unlink(missing_ok=True)
     for name, source in SOURCES.items():
         state, config = load_weights(root / source)
@@ -46,6 +58,9 @@ def release(root: Path, target: Path) -> dict:
         raise EmolibError(f"the release is {size:.1f} MB; expected at most {LIMIT_MB}: train narrower models")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
     manifest = {"commit": commit, "megabytes": round(size, 2), "files": files}
+    made = {name: read_record(root / source).get("code") for name, source in SOURCES.items()}
+    made[WEIGHTS.name] = read_record(target / WEIGHTS.name).get("code")
+    manifest["code"] = {name: made.get(name) or before.get((name, digest)) for name, digest in files.items()}
     manifest["params"] = asdict(load_params(root / "params.yaml"))
     metrics = {s: root / "reports" / s / "metrics.json" for s in ("03_critics", "04_eac/full", "05_hef/full")}
     manifest["measured"] = {s: json.loads(p.read_text()) for s, p in metrics.items() if p.is_file()}
@@ -53,9 +68,40 @@ def release(root: Path, target: Path) -> dict:
     return manifest
 
 
+def _noted(folder: Path) -> dict[tuple[str, str], str]:
+    """(name, sha256) -> code of the files of a release that is to be replaced: what stays the same keeps its maker."""
+    try:
+        manifest = verify(folder)
+    except EmolibError:
+        return {}
+    return {(name, digest): manifest.get("code", {}).get(name) for name, digest in manifest["files"].items()}
+
+
+def stale(folder: str | Path) -> dict[str, str]:
+    """Shipped file -> why it may not be what today's code would make; empty if all are."""
+    manifest = verify(folder)
+    found = {}
+    for name in manifest["files"]:
+        made = manifest.get("code", {}).get(name)
+        if made is None:
+            found[name] = "nobody noted which code made it"
+        elif made != code(MAKERS[name]):
+            found[name] = f"the code of {MAKERS[name]}, or of what it imports, has changed since it was made"
+    return found
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m emolib.pipeline.release", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--stale", action="store_true", help="list shipped files whose code has changed since they were made"
+    )
     try:
         root = project_root()
+        if parser.parse_args().stale:
+            found = stale(root / "data" / "pretrained")
+            for name, why in found.items():
+                print(f"{name}: {why}")
+            return 1 if found else 0
         manifest = release(root, root / "data" / "pretrained")
     except EmolibError as error:
         print(f"emolib: {error}", file=sys.stderr)
