@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def _add_default_config(open_clip) -> None:
         open_clip.add_model_config(path)
 
 
-def _open_clip_model(model: str, pretrained: str) -> tuple[Any, Any]:
+def _open_clip_model(model: str, pretrained: str):
     """(model, tokenizer) of ``open_clip``; for the default one without a look at the network and without its chatter."""
     if model == DEFAULT_MODEL:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -99,11 +99,10 @@ class Ame:
 
     config: JSON-able dict with ``model``, ``pretrained`` and ``templates``.
     dim: D, the length of an embedding.
-    model: as ``open_clip`` makes it (it has no types), with a ``visual`` tower and ``encode_text``.
     """
 
-    def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], config: dict):
-        self.model = model.eval().requires_grad_(False)
+    def __init__(self, model: Any, tokenizer, config: dict):
+        self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer, self.config = tokenizer, config
         preprocess = model.visual.preprocess_cfg
         self._size = preprocess["size"][0] if isinstance(preprocess["size"], Sequence) else preprocess["size"]
@@ -129,8 +128,8 @@ class Ame:
         free_prompts("neutral", templates)  # refuses a template without its one slot
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts = _open_clip_model(model, pretrained)
-        return cls(*parts, {"model": model, "pretrained": pretrained, "templates": list(templates)})
+            network, tokenizer = _open_clip_model(model, pretrained)
+        return cls(network, tokenizer, {"model": model, "pretrained": pretrained, "templates": list(templates)})
 
     @classmethod
     def load(cls, path: str | Path) -> "Ame":

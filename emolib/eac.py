@@ -61,7 +61,7 @@ def _mlp(inside: int, hidden: int, outside: int) -> nn.Sequential:
 def _transformer(dim: int, depth: int, heads: int, dropout: float) -> nn.TransformerEncoder:
     layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, 0.0, F.gelu, batch_first=True, norm_first=True)
     for name in ("dropout", "dropout1", "dropout2"):
-        layer.register_module(name, Dropout(dropout))
+        setattr(layer, name, Dropout(dropout))
     return nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
 
 
@@ -89,11 +89,15 @@ class _SoundMlp(nn.Module):
         return self.joined(self.shared(x)).unflatten(0, windows.shape[:2])
 
 
-class _Recurrent(nn.GRU):
+class _Recurrent(nn.Module):
     """The GRU row of Table 3: reads the tokens from the first (the intensity) to the last."""
 
-    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]  # (B,1+T,C) -> (B,1+T,C)
-        return super().forward(tokens)[0]
+    def __init__(self, dim: int, depth: int):
+        super().__init__()
+        self.gru = nn.GRU(dim, dim, depth, batch_first=True)
+
+    def forward(self, tokens: Tensor) -> Tensor:  # (B,1+T,C) -> (B,1+T,C)
+        return self.gru(tokens)[0]
 
 
 class _Stacked(nn.Module):
@@ -183,10 +187,11 @@ class Eac(nn.Module):
         self.read = nn.Linear(dim, dim)
         self.emotion_mlp = _mlp(embedding_dim, 2 * dim, dim)  # MLP(z_emo)
         self.intensity = nn.Parameter(torch.randn(dim) * 0.5)  # sigma_base
+        self.phi: nn.Module
         if self.arch == "transformer":
-            self.phi: nn.Module = _transformer(dim, depth, heads, dropout)
+            self.phi = _transformer(dim, depth, heads, dropout)
         elif self.arch == "gru":
-            self.phi = _Recurrent(dim, dim, depth, batch_first=True)
+            self.phi = _Recurrent(dim, depth)
         else:
             self.phi = _Stacked(dim, depth, dropout)
         self.beta_mlp = _mlp(dim, 2 * dim, BETA)  # Eq. 4
@@ -326,10 +331,13 @@ def predict_chunks(
         # The last pass starts early enough to be whole; what earlier passes have given already is dropped.
         start = min(end - blend, count - length) if end else 0
         part = torch.as_tensor(np.asarray(windows[start : start + length]), dtype=torch.float32, device=device)
-        pair: Sequence[Tensor] = _styled(eac, part, z_emo[start : start + length], mu[start : start + length])
+        pair = _styled(eac, part, z_emo[start : start + length], mu[start : start + length])
         if held:
-            pair = [x[end - blend - start :] for x in pair]
-            pair = [torch.cat([h + ramp * (x[:blend] - h), x[blend:]]) for h, x in zip(held, pair)]
+            beta, sigma = (
+                torch.cat([h + ramp * (x[end - blend - start :][:blend] - h), x[end - start :]])
+                for h, x in zip(held, pair)
+            )
+            pair = beta, sigma
         end = start + length
         keep = len(pair[0]) - (blend if end < count else 0)
         held = [x[keep:] for x in pair]

@@ -74,10 +74,12 @@ class HefOutput(NamedTuple):
 def extend(flow: Tensor, mask: Tensor) -> Tensor:
     """Continues flow (B,2,S,S) beyond mask (B,1,S,S) by pull-push: means of ever larger blocks fill what finer ones lack.
     An eighth of the side around the mask (hair, neck) moves along; beyond, the flow fades to 0."""
-    levels: list[tuple[Tensor, ...]] = [(flow * mask, mask)]
+    levels = [(flow * mask, mask)]
     while levels[-1][0].shape[-1] > REACH:
-        levels.append(tuple(F.avg_pool2d(x, 2) for x in levels[-1]))
-    levels.append(tuple(F.avg_pool2d(x, 3, stride=1, padding=1) for x in levels[-1]))
+        flow, mask = (F.avg_pool2d(x, 2) for x in levels[-1])
+        levels.append((flow, mask))
+    flow, mask = (F.avg_pool2d(x, 3, stride=1, padding=1) for x in levels[-1])
+    levels.append((flow, mask))
     filled = torch.zeros_like(levels[-1][0])
     for value, weight in reversed(levels):
         coarser = up(filled) if value.shape[-1] > filled.shape[-1] else filled

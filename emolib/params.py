@@ -43,6 +43,11 @@ def _texts(default, doc):
     return field(default_factory=lambda: tuple(default), metadata={"doc": doc})
 
 
+def section_types() -> dict[str, type]:
+    """Section -> its class, in the order of the stages."""
+    return {f.name: typing.cast(type, f.default_factory) for f in dataclasses.fields(Params)}
+
+
 def trained_by(section: type) -> tuple[str, ...]:
     """The keys of a section that trained weights may depend on: all but those for scoring and the list of variants."""
     return tuple(f.name for f in dataclasses.fields(section) if not f.metadata.get("scoring") and f.name != "variants")
@@ -225,7 +230,7 @@ def _checked(name: str, value, kind, metadata):
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value) or not value:
             raise EmolibError(f"parameter {name} is {value!r}; expected a non-empty list of texts")
         return tuple(value)
-    right = (int, float) if kind is float else kind
+    right: tuple[type, ...] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}[kind]
     if not isinstance(value, right) or (isinstance(value, bool) and kind is not bool):
         raise EmolibError(f"parameter {name} is {value!r}; expected a value of type {kind.__name__}")
     if "choices" in metadata and value not in metadata["choices"]:
@@ -250,7 +255,7 @@ def _section(cls, values, name: str):
 
 def from_dict(values: dict) -> Params:
     """Params from a nested mapping; a key left out keeps its default, an unknown or wrong one is refused by name."""
-    sections = {f.name: f.default_factory for f in dataclasses.fields(Params)}
+    sections = section_types()
     if not isinstance(values, dict):
         raise EmolibError(f"the parameters are {values!r}; expected sections {', '.join(sections)}")
     for key in values:
@@ -279,10 +284,10 @@ def as_yaml(params: Params | None = None) -> str:
     lines = [
         "# Keys, types and comments: emolib/params.py (`python -m emolib.params --write` writes them anew and keeps the values)."
     ]
-    for section in dataclasses.fields(Params):
-        lines.append(f"{section.name}:")
-        for f in dataclasses.fields(getattr(params, section.name)):
-            value = getattr(getattr(params, section.name), f.name)
+    for section, kind in section_types().items():
+        lines.append(f"{section}:")
+        for f in dataclasses.fields(kind):
+            value = getattr(getattr(params, section), f.name)
             value = list(value) if isinstance(value, tuple) else value
             text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
             lines.append(f"  {f.name}: {text}  # {f.metadata['doc']}")

@@ -117,7 +117,7 @@ def _emotion_input(emotion: EmotionCondition):
         return emotion.text
     if emotion.audio is not None:
         return _sound(emotion.audio)
-    assert emotion.image is not None  # one of the three is given
+    assert emotion.image is not None  # exactly one is given
     picture = _shrunk(_picture(emotion.image))
     return picture, detect(picture)[0]
 

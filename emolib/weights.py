@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from emolib.errors import EmolibError
 from emolib.files import replacing
 
+Net = TypeVar("Net", bound=torch.nn.Module)
 PACKAGE = Path(__file__).resolve().parent
 # Beside the modules in an installed wheel, under data/ in a checkout.
 PRETRAINED = PACKAGE / "pretrained" if (PACKAGE / "pretrained").is_dir() else PACKAGE.parent / "data" / "pretrained"
-Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 def save_weights(

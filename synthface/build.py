@@ -49,12 +49,12 @@ def build(path: str | Path, seed: int = 0, *, heads: int = 3000, skins: int = 40
     landmarks = find_landmarks(sampler, mean, moving[:40])
     weights = region_weights(sampler)
     anatomy = Anatomy.of(mean, landmarks, weights)
-    drawn = []
+    painted = []
     for _ in range(skins):
         head = sampler.sample(rng, actions=False)
         skin = sample_skin(rng, head.sex, head.age, head.ethnicity)
-        drawn.append(albedo(skin, mean, weights, anatomy, fine=False))
-    colours = np.stack(drawn)
+        painted.append(albedo(skin, mean, weights, anatomy, fine=False))
+    colours = np.stack(painted)
     albedo_basis, albedo_share = _pca(colours - colours.mean(0), 80)
     model = FaceModel(
         mean_shape=_tensor(mean),

@@ -53,16 +53,17 @@ class _Atlas:
     def make(cls) -> "_Atlas":
         sampler, model = HeadSampler(), load_face_model(default_path())
         shared, mean = sampler.template, model.mean_shape.numpy()
-        corner = np.stack(
+        screen = np.stack(
             [shared.uv[:, 0] * TEXTURE, (1 - shared.uv[:, 1]) * TEXTURE, np.full(len(shared.uv), 10.0)], 1
         )
-        screen = torch.from_numpy(corner.astype(np.float32))[None]
-        fragments = rasterize(screen, torch.from_numpy(shared.uv_triangles), TEXTURE)
+        places = torch.from_numpy(screen.astype(np.float32))[None]
+        fragments = rasterize(places, torch.from_numpy(shared.uv_triangles), TEXTURE)
         face, bary = fragments.face_id[0].numpy(), fragments.bary[0].numpy()
         # texels beside an island take the nearest one's point, so that bilinear look-ups at seams find no hole
         away, (rows, columns) = distance_transform_edt(face < 0, return_indices=True)
-        used = np.nonzero(away < 4)
-        where, source = (used[0], used[1]), (rows[used], columns[used])
+        down, across = np.nonzero(away < 4)
+        where = down, across
+        source = rows[where], columns[where]
         face, bary = face[source], bary[source][..., None]
         corners = shared.triangles[face]
         weights = region_weights(sampler)

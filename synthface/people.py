@@ -183,12 +183,12 @@ def occlusion(vertices: np.ndarray, triangles: np.ndarray, directions: np.ndarra
         right /= np.linalg.norm(right)
         frame = np.stack([right, np.cross(towards, right), towards])
         local = product(vertices, frame.T)
-        corner = np.stack([(local[:, 0] / 4.4 + 0.5) * side, (0.5 - local[:, 1] / 4.4) * side, 100 - local[:, 2]], 1)
-        screen = torch.from_numpy(corner.astype(np.float32))[None]
-        fragments = rasterize(screen, torch.from_numpy(triangles), side)
+        screen = np.stack([(local[:, 0] / 4.4 + 0.5) * side, (0.5 - local[:, 1] / 4.4) * side, 100 - local[:, 2]], 1)
+        places = torch.from_numpy(screen.astype(np.float32))[None]
+        fragments = rasterize(places, torch.from_numpy(triangles), side)
         face, bary = fragments.face_id[0].numpy(), fragments.bary[0].numpy()
         depth = np.where(face >= 0, (bary * local[triangles[face], 2]).sum(-1), -1e3)
-        x, y = np.clip(screen[0, :, :2].numpy().astype(int), 0, side - 1).T
+        x, y = np.clip(places[0, :, :2].numpy().astype(int), 0, side - 1).T
         weight = np.clip(product(normals, towards), 0, 1)
         # hidden within a soft 0.03 to 0.1 dm: a map of this size knows no better
         visible = np.clip(1 - (depth[y, x] - local[:, 2] - 0.03) / 0.07, 0, 1)

@@ -72,7 +72,7 @@ class Scene:
             noise=float(rng.uniform(0.004, 0.012)),
             softness=float(rng.uniform(0, 0.3)),
             aperture=float(rng.choice([0, rng.uniform(0.3, 1.5)], p=[0.3, 0.7])),
-            quality=int(rng.choice([0, rng.integers(55, 96)], p=[0.4, 0.6])),
+            quality=int(rng.choice([0, int(rng.integers(55, 96))], p=[0.4, 0.6])),
         )
 
 

@@ -20,7 +20,6 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from emolib.errors import EmolibError
 from emolib.face.camera import CAMERA, FOCAL
 from emolib.face.exact import product
 from synthface.paint import KINDS, TEXTURE, _atlas, hair_depth
@@ -41,14 +40,18 @@ _TO_LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)
 _PROBES = np.array([[0, 0, 1], [0.7, 0, 0.7], [-0.7, 0, 0.7], [0, 0.6, 0.8], [0, -0.6, 0.8]], np.float32)
 
 
+def _folder(package: str) -> Path:
+    """Where an installed package lies, without importing it."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations, f"{package} is a requirement"
+    return Path(spec.submodule_search_locations[0])
+
+
 @functools.cache
 def picture(path: str) -> Image.Image:
     """One of ``PICTURES``, RGB, its longer side at most 640 pixels; read from the installed package, never from the network."""
     package, inside = path.split("/", 1)
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise EmolibError(f"the package of {path} is not installed; run `make install`")
-    out = Image.open(Path(spec.submodule_search_locations[0]) / inside).convert("RGB")
+    out = Image.open(_folder(package) / inside).convert("RGB")
     out.thumbnail((640, 640))
     return out
 
@@ -63,7 +66,11 @@ def _texels() -> SimpleNamespace:
     atlas = _atlas()
     flat, kinds = np.ravel_multi_index(atlas.where, (TEXTURE, TEXTURE)), np.array(KINDS)[atlas.kind]
     chosen = kinds == "skin"
-    skin, points, weights = flat[chosen], atlas.points[chosen], atlas.weights[chosen]
+    skin, points, weights = (
+        flat[chosen],
+        atlas.points[chosen].astype(np.float32),
+        atlas.weights[chosen].astype(np.float32),
+    )
     depth, lips, lids = hair_depth(atlas.raw[chosen]), *(weights[:, REGIONS.index(n)] for n in ("lips", "eyelids"))
     grid = np.stack([skin % TEXTURE, skin // TEXTURE], 1).astype(np.float32) * np.float32(2 / TEXTURE) - 1
     return SimpleNamespace(
@@ -103,9 +110,11 @@ def _noise(rng: np.random.Generator, side: int) -> np.ndarray:
         grid = torch.from_numpy(rng.normal(size=(1, channels, cells + 1, cells + 1)).astype(np.float32))
         grid = torch.nn.functional.interpolate(grid, size=(side, side), mode="bilinear", align_corners=True)
         total += cells**-falloff * grid[0].permute(1, 2, 0).numpy()
-    total *= rng.choice([0.7, 1.2, 4.0], p=[0.4, 0.4, 0.2]) / (total.std() + 1e-3)  # the last: patches with borders
-    out = 0.5 + 0.5 * np.tanh(total)
-    return _duotone(rng, out[..., 0]) if channels == 1 else out * _tint(rng, 8) * 0.6
+    total *= float(rng.choice([0.7, 1.2, 4.0], p=[0.4, 0.4, 0.2])) / (
+        total.std() + 1e-3
+    )  # the last: patches with borders
+    clouds = 0.5 + 0.5 * np.tanh(total)
+    return _duotone(rng, clouds[..., 0]) if channels == 1 else clouds * _tint(rng, 8) * 0.6
 
 
 def _patch(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -114,7 +123,7 @@ def _patch(rng: np.random.Generator, side: int) -> np.ndarray:
     edge = min(image.size) * rng.uniform(0.35, 1)
     x, y = rng.uniform(0, 1, 2) * (np.array(image.size) - edge)
     image = image.resize((side, side), Image.Resampling.BILINEAR, box=(x, y, x + edge, y + edge))
-    out = _TO_LINEAR[np.rot90(np.asarray(image), int(rng.integers(4)))[:, :: rng.choice([-1, 1])]]
+    out = _TO_LINEAR[np.rot90(np.asarray(image), int(rng.integers(4)))[:, :: int(rng.choice([-1, 1]))]]
     if (draw := rng.random()) < 0.3 or np.ptp(out.mean((0, 1))) < 0.01:  # grey pictures always
         return _duotone(rng, np.sqrt(product(out, _LUMINANCE)))
     return out if draw < 0.65 else np.clip(product(out, _recolour(rng, 1.5)), 0, 1).astype(np.float32)
@@ -197,7 +206,7 @@ def randomised_scene(scene: Scene, rng: np.random.Generator) -> Scene:
     received += up * ambient[0] + (1 - up) * ambient[1]
     scale = np.float32(np.exp(rng.uniform(*np.log([0.6, 1.5]))) / product(received, _LUMINANCE).mean())
     lights[:, 3:] = np.minimum(lights[:, 3:] * scale, 5)  # a lamp behind does not make a white picture
-    sky, ground = np.minimum(np.array(ambient, np.float32) * scale, 2)
+    sky, ground = np.minimum(np.asarray(ambient, np.float32) * scale, 2)
     noise = float(rng.choice([rng.uniform(0, 0.012), rng.uniform(0.012, 0.03)], p=[0.7, 0.3]))
     background, exposure = np.clip(_background(scene, rng), 0, 1).astype(np.float32), float(rng.uniform(0.85, 1.15))
     return replace(scene, lights=lights, sky=sky, ground=ground, background=background, exposure=exposure, noise=noise)
@@ -291,7 +300,7 @@ def _shape(what: str, rng: np.random.Generator) -> list[tuple[np.ndarray, float]
         tips = np.stack([reach * np.sin(splay), -reach * np.cos(splay)], 1)
         fingers = [(np.stack([0.35 * tip, tip]) @ spin, 0.09 * size) for tip in tips]
         return [(circle * [0.2, 0.22] @ spin, 0.0), *fingers]
-    radius = 1 + np.sum([rng.normal(0, 0.12) * np.sin(k * angle + rng.uniform(0, 6)) for k in (2, 3, 5)], axis=0)
+    radius = np.ones_like(angle) + sum(rng.normal(0, 0.12) * np.sin(k * angle + rng.uniform(0, 6)) for k in (2, 3, 5))
     return [(0.3 * radius[:, None] * circle * [1, rng.uniform(0.4, 1)] @ spin, 0.0)]
 
 

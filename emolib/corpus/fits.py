@@ -92,7 +92,7 @@ def fit_corpus(corpus: Corpus, out: str | Path, *, iterations: int = 4, workers:
                 jobs.append((clip, path, prior, iterations, recipe))
             for (clip, *_), fault, died in each(_fit_one, jobs, workers=workers):
                 if fault or died:
-                    failed[clip.clip_id] = fault or died
+                    failed[clip.clip_id] = str(fault or died)
                 bar.update()
     table = io.StringIO()
     csv.writer(table).writerows([("clip_id", "reason"), *sorted(failed.items())])

@@ -64,7 +64,7 @@ def walk(root: Path, views: tuple[str, ...] = ("front",)) -> list[Take]:
     the same name that differ are a fault, as is neutral at a level other than 1.
     """
     root = Path(os.path.abspath(root))
-    sounds: defaultdict[tuple, list[Path]] = defaultdict(list)
+    sounds: dict[tuple, list[Path]] = defaultdict(list)
     for parsed, paths in _parsed(root, (".m4a", ".wav", ".aac")).items():
         sounds[parsed[:4]] += paths
     takes = []

@@ -115,7 +115,7 @@ def _make(take: Take, split: str, job: _Job) -> str:
         frames, audio = convert(take, job.size)
     except Exception as error:  # one of ten thousand files must not end the run, whatever it does to the decoder
         return reason_of(error, take)
-    record = {"corpus": take.corpus, "split": split, "clip_id": take.clip_id, "identity": take.identity}
+    record: dict = {"corpus": take.corpus, "split": split, "clip_id": take.clip_id, "identity": take.identity}
     record |= {"emotion": take.emotion, "intensity": take.intensity, "text": take.text, "fps": str(FPS)}
     try:
         _writer(job).add(record, frames, audio)
@@ -187,7 +187,7 @@ def prepare(
 
 def _save_quarantine(folder: Path, root: Path, refused: list[tuple[Take, str]]) -> None:
     rows = [
-        {"clip_id": t.clip_id, "file": os.path.relpath(t.video or t.audio, root), "reason": reason}
+        {"clip_id": t.clip_id, "file": os.path.relpath(str(t.video or t.audio), str(root)), "reason": reason}
         for t, reason in refused
     ]
     table = pd.DataFrame(rows, columns=["clip_id", "file", "reason"]).sort_values(["clip_id", "file"])

@@ -17,10 +17,10 @@ from synthface.synth import ClipSpec, Studio, plan
 
 def _shoot(folder: str, fingerprint: str, studio: tuple, specs: list[ClipSpec]) -> int:
     """One worker's share: all clips of one person. ``studio``: the arguments of :class:`Studio`. -> frames made."""
-    studio, writer = _studio(*studio), CorpusWriter(folder, fingerprint)
+    made_in, writer = _studio(*studio), CorpusWriter(folder, fingerprint)
     for spec in specs:
-        writer.add(*studio.clip(spec))
-    return studio.frames * len(specs)
+        writer.add(*made_in.clip(spec))
+    return made_in.frames * len(specs)
 
 
 _studio = functools.lru_cache(maxsize=1)(Studio)  # of a worker process: it keeps the person that it last made

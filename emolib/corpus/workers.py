@@ -8,8 +8,9 @@ import functools
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError
+from typing import Any
 
 from emolib.errors import EmolibError
 
@@ -41,7 +42,9 @@ def _beside_others(work: Callable, job: tuple):
     return work(*job)
 
 
-def each(work: Callable, jobs: Iterable[tuple], *, workers: int | None = None) -> Iterator[tuple[tuple, object, str]]:
+def each(
+    work: Callable, jobs: Iterable[tuple], *, workers: int | None = None
+) -> Generator[tuple[tuple, Any, str], None, None]:
     """Yields (job, ``work(*job)``, "") as jobs get done, or (job, None, reason) for one that kills its workers.
 
     work: a function of a module. jobs: tuples of its arguments; they are taken as workers get free. workers: processes on this machine,
@@ -56,29 +59,30 @@ def each(work: Callable, jobs: Iterable[tuple], *, workers: int | None = None) -
     return _through_dask(work, jobs, processes)
 
 
-def _through_dask(work: Callable, jobs: list[tuple], processes: int) -> Iterator[tuple[tuple, object, str]]:
+def _through_dask(work: Callable, jobs: list[tuple], processes: int) -> Generator[tuple[tuple, Any, str], None, None]:
     import dask
     from distributed import Client, LocalCluster, as_completed
     from distributed.scheduler import KilledWorker
 
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
-    settings = {"logging.distributed": "error", "distributed.comm.timeouts.connect": CONNECT}
+    settings: dict = {"logging.distributed": "error", "distributed.comm.timeouts.connect": CONNECT}
     # In the place of dask's own, which make malloc hand every frame back to the system: a fifth of the time in page faults.
     settings["distributed.nanny.pre-spawn-environ"] = dict.fromkeys(ONE_THREAD, "1")
     before = os.environ.copy()
     with dask.config.set(settings):
         try:
-            where = address or LocalCluster(
+            cluster = None if address else LocalCluster(
                 n_workers=processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL,
                 memory_limit=None,
             )  # fmt: skip
-            client = Client(where)
+            client = Client(address or cluster)
         except (OSError, TimeoutError, ValueError) as error:
             raise EmolibError(
                 f"no dask cluster at {address or 'this machine'} ({error}); see DASK_SCHEDULER_ADDRESS"
             ) from None
         try:
-            left, doing, done = iter(jobs), {}, as_completed([])
+            left, done = iter(jobs), as_completed([])
+            doing: dict[Any, tuple] = {}
 
             def feed() -> None:
                 """Tops up what is in flight: a cluster may grow and shrink, and its scheduler need not hold all jobs."""
@@ -101,8 +105,8 @@ def _through_dask(work: Callable, jobs: list[tuple], processes: int) -> Iterator
                 feed()
         finally:
             client.close()
-            if not address:
-                where.close()
+            if cluster is not None:
+                cluster.close()
                 for name in (
                     *ONE_THREAD,
                     "PYTHONHASHSEED",

@@ -89,7 +89,7 @@ class DenseNet(nn.Module):
 
     def __init__(self, index: list[int], widths: tuple[int, ...] = (32, 48, 96, 128), pyramid: int = 64):
         super().__init__()
-        self.config: dict = {"index": list(index), "widths": list(widths), "pyramid": pyramid}
+        self.config = {"index": list(index), "widths": list(widths), "pyramid": pyramid}
         self.stem = nn.Sequential(_conv(3, widths[0], 2), nn.ReLU(inplace=True))
         self.stages = nn.ModuleList(
             nn.Sequential(_conv(low, high, 2), nn.ReLU(inplace=True), _Block(high), _Block(high))

@@ -31,6 +31,7 @@ from emolib.face.landmarks import refine, track
 from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import render
 from emolib.files import write_atomic
+from emolib.media.pictures import to_frames
 
 DETECTOR_DOUBT = 4.0  # how much wider the detector's errors count on pictures that the net is at home with
 
@@ -47,9 +48,7 @@ class Fit:
         """One npz that :meth:`Coefficients.load` reads, with landmarks and nme beside; whole or not at all."""
         arrays = {name: getattr(self.coefficients, name).numpy() for name in SIZES}
         content = io.BytesIO()
-        np.savez_compressed(
-            content, allow_pickle=False, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme
-        )
+        np.savez_compressed(content, **arrays, landmarks=self.landmarks.astype(np.float32), nme=self.nme)
         return write_atomic(path, content.getvalue())
 
     @classmethod
@@ -81,8 +80,7 @@ def detector_offset(model: FaceModel, *, faces: int = 16, size: int = 256) -> np
     truth = settled(exact.landmarks(drawn.alpha, drawn.beta, drawn.pose, size))
     rendering = render(exact, drawn, size)
     images = torch.where((rendering.face_id >= 0)[:, None], rendering.image, 0.6)
-    pictures = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    seen = np.stack([refine(image, points) for image, points in zip(pictures, truth)])
+    seen = np.stack([refine(image, points) for image, points in zip(to_frames(images), truth)])
     pixels = np.median(seen - truth, axis=0)  # (68, 2)
     return settled(np.column_stack([pixels * [1, -1] * CAMERA / (FOCAL * size), np.zeros(68)]))
 
@@ -148,7 +146,7 @@ def look(model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = No
     # The net is far the better witness of renderings, and it knows when it sees something else; the detector learnt from photographs.
     # Squared, since renderings lie within 10 % of 1 and photographs at 1.8 and more: what is between is hardly ever seen.
     surprise = float(np.clip(net.surprise(sigma, size) ** 2, 1, DETECTOR_DOUBT))
-    dense = from_dense(net.config["index"], points, surprise**2 * sigma, size)
+    dense = from_dense(np.array(net.config["index"]), points, surprise**2 * sigma, size)
     return Evidence.join(detected.weakened(DETECTOR_DOUBT / surprise), dense), landmarks
 
 

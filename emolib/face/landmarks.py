@@ -159,19 +159,18 @@ def track(frames: np.ndarray, *, every: int = 8) -> np.ndarray:
                 search(t)
     if count == 1:
         search(0)
-    known = {t: points for t, points in found.items() if points is not None}
-    if not known:
+    if all(points is None for points in found.values()):
         raise EmolibError(
             f"no face found in any of {count} frames; expected aligned crops of a face, align the clip first"
         )
-    landmarks = np.full((count, 68, 2), np.nan)
-    last: np.ndarray | None = None
+    landmarks, last = np.full((count, 68, 2), np.nan), None
     for t, grey in enumerate(greys):
         if t in found and found[t] is None:
             last = None
         elif last is None:
-            seen = t if t in known else min(known, key=lambda k: abs(k - t))
-            last = landmarks[t] = _refine(grey, _refine(grey, known[seen]))
+            seen = {k: points for k, points in found.items() if points is not None}
+            nearest = min(seen, key=lambda k: abs(k - t))
+            last = landmarks[t] = _refine(grey, _refine(grey, seen[nearest]))
         else:
             last = landmarks[t] = _refine(grey, last)
     return _filled(landmarks)

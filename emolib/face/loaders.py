@@ -57,11 +57,11 @@ def load_face_model(path: str | Path | None = None) -> FaceModel:
 def _assemble(path: Path, arrays: dict[str, np.ndarray], remedy: str) -> FaceModel:
     """Arrays of :data:`ARRAYS`, 'arkit_names', 'region_<name>' and perhaps 'explained' -> a model that is sound."""
     refuse = partial(refuse_file, path, remedy)
-    first = {"V": arrays["mean_shape"].shape[:1], "F": arrays["triangles"].shape[:1], "T": arrays["uv"].shape[:1]}
-    sizes = {letter: (size or (0,))[0] for letter, size in first.items()}
+    named = {"V": arrays["mean_shape"], "F": arrays["triangles"], "T": arrays["uv"]}
+    sizes = {letter: (array.shape or (0,))[0] for letter, array in named.items()}
     sound = {}
-    for name, wanted in ARRAYS.items():
-        shape = tuple(n if isinstance(n, int) else sizes[n] for n in wanted)
+    for name, letters in ARRAYS.items():
+        shape = tuple(sizes[n] if isinstance(n, str) else n for n in letters)
         kind = "iu" if name in INDICES else "fiu"
         sound[name] = checked(arrays[name], f"{name} of {path}", shape, remedy, kind)
         if name in INDICES:

@@ -23,8 +23,9 @@ from emolib.face.npz import checked, read_npz, write_npz
 
 SIZES = {"alpha": 80, "beta": 64, "delta": 80, "gamma": 27, "pose": 6}
 REGIONS = ("face", "mouth", "teeth", "tongue", "eyes", "socket", "skin", "lips", "ears", "neck", "scalp")
-# What a model must have: shape, with V vertices, F triangles, T texture coordinates.
-ARRAYS: dict[str, tuple[int | str, ...]] = {
+ARRAYS: dict[
+    str, tuple[int | str, ...]
+] = {  # what a model must have: shape, with V vertices, F triangles, T texture coordinates
     "mean_shape": ("V", 3),
     "id_basis": (SIZES["alpha"], "V", 3),
     "exp_basis": (SIZES["beta"], "V", 3),
@@ -144,7 +145,8 @@ class FaceModel:
 
     def save(self, path: str | Path) -> Path:
         """Writes one compressed npz (bases as float16), whole or not at all."""
-        arrays = {"arkit_names": np.array(self.arkit_names), "mm_per_unit": np.array(self.mm_per_unit, np.float32)}
+        arrays: dict[str, np.ndarray] = {"arkit_names": np.array(self.arkit_names)}
+        arrays["mm_per_unit"] = np.array(self.mm_per_unit, np.float32)
         arrays |= {f"region_{name}": mask.cpu().numpy() for name, mask in self.regions.items()}
         for f in fields(self):
             value = getattr(self, f.name)

@@ -1,6 +1,7 @@
 """Arrays on disk: npz files that are read without trust, and where built ones are cached."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,8 +18,9 @@ def cache_folder() -> Path:
 
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray], compressed: bool = True) -> Path:
     """Writes ``arrays`` by name into one npz, whole or not at all; returns the path."""
+    save: Callable = np.savez_compressed if compressed else np.savez
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        (np.savez_compressed if compressed else np.savez)(file, allow_pickle=False, **arrays)
+        save(file, **arrays)
     return Path(path)
 
 

@@ -206,7 +206,7 @@ def _shade_torch(normals: torch.Tensor, albedo: torch.Tensor, light: torch.Tenso
     return albedo * (torch.stack(first + second, -1) @ light.transpose(1, 2))
 
 
-# FaceModel -> (F + 1,) 1 for the triangles that the 3DMM explains; last, for -1, 0
+# FaceModel -> (F + 1,): 1 for the triangles that the 3DMM explains; last, for -1, 0.
 _explained: weakref.WeakKeyDictionary[FaceModel, torch.Tensor] = weakref.WeakKeyDictionary()
 
 

@@ -68,7 +68,7 @@ def to_rgb8(picture: Image.Image | np.ndarray) -> np.ndarray:
 def to_tensor(frames: np.ndarray | torch.Tensor) -> torch.Tensor:
     """uint8 (..., H, W, 3) -> float (..., 3, H, W) in [0, 1], on the device it is on."""
     frames = (
-        frames if isinstance(frames, torch.Tensor) else torch.from_numpy(np.require(frames, requirements=("C", "W")))
+        frames if isinstance(frames, torch.Tensor) else torch.from_numpy(np.require(frames, requirements=["C", "W"]))
     )
     return frames.movedim(-1, -3).float() / 255
 

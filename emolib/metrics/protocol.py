@@ -56,7 +56,7 @@ class Judges:
 class Reference:
     """A real test clip, looked at once."""
 
-    clip: Any  # emolib.corpus.clips.Clip
+    clip: Any
     frames: np.ndarray
     audio: np.ndarray
     landmarks: np.ndarray
@@ -190,15 +190,15 @@ class Spread:
             for g in rng.integers(len(groups), size=len(groups)):
                 np.add.at(row, rng.choice(groups[g], size=len(groups[g])), 1)
 
-    def interval(self, values: Sequence[float]) -> tuple[float, float]:
+    def interval(self, values: "Sequence[float] | np.ndarray | pd.Series") -> tuple[float, float]:
         """Interval of the mean of one value a clip; a missing value (nan) is left out."""
-        known = np.asarray(values, np.float64)
-        there = ~np.isnan(known)
+        values = np.asarray(values, np.float64)
+        there = ~np.isnan(values)
         weights = self.weights[:, there]
         weights = weights[weights.sum(1) > 0]
         if not len(weights):
             return float("nan"), float("nan")
-        means = weights @ known[there] / weights.sum(1)
+        means = weights @ values[there] / weights.sum(1)
         low, high = np.percentile(means, (2.5, 97.5))
         return float(low), float(high)
 

@@ -83,7 +83,7 @@ def table3(rows: dict[str, Row], spread: Spread, corpus: str) -> pd.DataFrame:
     for block, label, variant, values in PAPER_TABLE3:
         row = rows.get(variant)
         head: dict = {"block": block, "method": label, "variant": variant, "corpus": corpus if row else PAPER_CORPUS}
-        head["n_clips"] = len(row.clips) if row else pd.NA
+        head |= {"n_clips": len(row.clips) if row else pd.NA}
         ours = summary(row, spread) if row else None
         lines.append(_line(head, TABLE3, ours, dict(zip(TABLE3, values)), {}))
     return pd.DataFrame(lines).astype({"n_clips": "Int64"})

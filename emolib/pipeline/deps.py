@@ -21,10 +21,10 @@ import yaml
 from emolib.errors import EmolibError
 from emolib.files import write_atomic
 from emolib.fingerprint import closure, imports
-from emolib.params import Params, trained_by
+from emolib.params import section_types, trained_by
 from emolib.pipeline.stage import project_root
 
-SECTIONS = {f.name: f.default_factory for f in dataclasses.fields(Params)}
+SECTIONS = section_types()
 # Matrix stages: one run a variant. Nobody reads the list but DVC, so dropping a variant dirties no other.
 VARIANTS = {"04_eac": "eac", "05_hef": "hef"}
 CORPUS = "emolib/corpus/${data.corpus}.py"  # the adapter of the corpus in use, which is imported by its name
@@ -111,7 +111,7 @@ def _keys(section: str, key: str = "", *_) -> Iterator[str]:
         yield from (f"{section}.{name}" for name in known if name != "variants")
 
 
-def _weights(trees: dict[str, ast.AST]) -> set[str]:
+def _weights(trees: dict[str, ast.Module]) -> set[str]:
     """The shipped files that a closure reads: ``PRETRAINED / "name"``, the name a text or a constant of the module."""
     found = set()
     for tree in trees.values():
@@ -137,7 +137,7 @@ def _inputs(tree: ast.Module) -> set[str]:
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _chain(node.func) == ("stage", "input"):
-            texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            texts = [str(a.value) for a in node.args if isinstance(a, ast.Constant)]
             found.add("/".join(["data", *texts]))
         elif _chain(node) == ("stage", "released"):
             found.add("data/pretrained")
@@ -160,7 +160,8 @@ def deps_of(root: Path, notebook: Path) -> list[str]:
 def saved(tree: ast.Module) -> list[str]:
     """The tables that the cells save with ``stage.save_table``, in their order."""
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _chain(n.func) == ("stage", "save_table")]
-    return [call.args[0].value for call in sorted(calls, key=lambda c: c.lineno)]
+    names = [call.args[0] for call in sorted(calls, key=lambda c: c.lineno)]
+    return [str(name.value) for name in names if isinstance(name, ast.Constant)]
 
 
 def stage_of(root: Path, notebook: Path) -> dict:

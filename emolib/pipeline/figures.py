@@ -68,7 +68,13 @@ def flow_to_rgb(flow, largest: float | None = None) -> torch.Tensor:
 
 
 # The lines of the 68 landmarks: first and last point, whether it is closed.
-_LINES = ((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False))
+_LINES: tuple[tuple[int, int, bool], ...] = (
+    (0, 17, False),
+    (17, 22, False),
+    (22, 27, False),
+    (27, 31, False),
+    (31, 36, False),
+)
 _LINES += ((36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True))
 
 

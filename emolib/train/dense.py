@@ -43,7 +43,7 @@ class DenseTraining(Training):
         torch.manual_seed(self.seed)
         net = DenseNet(list(self.index)).train()
         self.mirror = torch.as_tensor(mirrored(load_face_model(self.face_model), np.array(self.index)))
-        net.to(memory_format=torch.channels_last)  # BatchNorm nets gain a quarter on the CPU
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on the CPU
         self.models = {"dense": net}
         self.optimizers = {"dense": torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=0.02)}
         return self

@@ -87,7 +87,7 @@ class FrameBank:
         chosen = torch.as_tensor([rng.choice(np.flatnonzero(self.emotion.numpy() == k)) for k in labels])
         index = torch.as_tensor(rng.integers(self.images.shape[1], size=(n, frames)))
         images = self.images[chosen[:, None], index]
-        if self.composites is not None:
+        if self.composites is not None and self.recast is not None:
             draw = torch.as_tensor(rng.random(n))
             for source, drawn in ((self.composites, draw < 0.2), (self.recast, draw > 0.8)):
                 images[drawn] = source[chosen[drawn][:, None], index[drawn]]

@@ -21,7 +21,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -232,7 +232,7 @@ class HefTraining(Training):
         shares = {"predicted": self.predicted, "same_clip": self.same_clip}
         self.pairs = Pairs(self.corpus, load_face_model(self.face_model), codes, self.size, **shares)
         torch.manual_seed(self.seed)
-        widths = {"channels": self.channels, "channels_max": self.channels_max}
+        widths: dict[str, Any] = {"channels": self.channels, "channels_max": self.channels_max}
         additions = {"detail": self.detail, "mesh_motion": self.mesh_motion}
         self.hef = Hef(size=self.size, sigma_dim=eac.config["dim"], variant=self.variant, **widths, **additions)
         self.hef.standardise(self.pairs.styles())
@@ -240,7 +240,7 @@ class HefTraining(Training):
             "hef": self.hef,
             "discriminator": Discriminator(self.size, self.channels // 2, self.channels_max),
         }
-        adam = {"lr": self.lr, "betas": (0.0, 0.99)}
+        adam: dict[str, Any] = {"lr": self.lr, "betas": (0.0, 0.99)}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), **adam) for name, m in self.models.items()}
         self.perceptual = Perceptual(self.lpips_net, seed=self.seed)
         return self

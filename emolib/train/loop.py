@@ -23,6 +23,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ class Training:
     precision: str = "no"
 
     def __post_init__(self):
-        self.models: dict[str, nn.Module] = {}
+        self.models: dict[str, Any] = {}  # modules, each of a kind that the subclass knows
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
 
     @property
@@ -95,7 +96,7 @@ class Loop:
         self.training, self.steps, self.mark = training, training.steps, mark
         # Not wrapped for several processes: a batch is shared and gradients are averaged by emolib.train.parallel.
         prepared = {k: self.accelerator.prepare_model(m, evaluation_mode=True) for k, m in training.models.items()}
-        self.models = {k: share_statistics(m) for k, m in prepared.items()}
+        self.models: dict[str, Any] = {k: share_statistics(m) for k, m in prepared.items()}
         self.optimizers = {k: self.accelerator.prepare(o) for k, o in training.optimizers.items()}
         self.checkpoint_every, self.log_every = checkpoint_every, log_every
         self.path = Path(checkpoints) / "checkpoint.safetensors"
@@ -264,7 +265,11 @@ def train_here(training: Training, weights: Path, checkpoints: Path, mark: str, 
         weights.parent.mkdir(parents=True, exist_ok=True)
         record_path(weights).unlink(missing_ok=True)  # a record never speaks for weights that it was not written for
         training.save(weights)
-        record = {"fingerprint": mark, "code": code(type(training).__module__), "module": type(training).__module__}
+        record: dict = {
+            "fingerprint": mark,
+            "code": code(type(training).__module__),
+            "module": type(training).__module__,
+        }
         record |= {"weights": file_digest(weights), "steps": training.steps, "seed": training.seed, "history": history}
         write_atomic(record_path(weights), json.dumps(record, indent=1) + "\n")
         loop.path.unlink(missing_ok=True)

@@ -104,10 +104,11 @@ class _SharedBatchNorm(nn.BatchNorm2d):
         variance = (power - mean.square()).clamp(min=0)
         count = x.numel() / x.shape[1] * world()
         with torch.no_grad():
-            rate = self.momentum
-            self.running_mean.lerp_(mean, rate)
-            self.running_var.lerp_(variance * count / (count - 1), rate)
-            self.num_batches_tracked += 1
+            for running, now in ((self.running_mean, mean), (self.running_var, variance * count / (count - 1))):
+                if running is not None:
+                    running.lerp_(now, self.momentum or 0.0)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
         scale = (variance + self.eps).rsqrt() * self.weight
         return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 

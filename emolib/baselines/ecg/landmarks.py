@@ -25,7 +25,17 @@ from emolib.weights import load_into, load_weights, save_weights
 
 UNIT = 10 / 256  # a landmark unit as a part of the crop's side: keeps Eq. 2 and Eq. 3 of one magnitude
 # The K facial regions of the local-to-global pooling, as ranges of the 68 points.
-REGIONS = ((0, 6), (6, 11), (11, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48))
+REGIONS: tuple[tuple[int, int], ...] = (
+    (0, 6),
+    (6, 11),
+    (11, 17),
+    (17, 22),
+    (22, 27),
+    (27, 31),
+    (31, 36),
+    (36, 42),
+    (42, 48),
+)
 REGIONS += ((48, 51), (51, 55), (55, 60), (60, 65), (65, 68))
 
 
@@ -72,6 +82,8 @@ class GraphConv(nn.Module):
     (B, N, outputs).
     """
 
+    normalised: Tensor
+
     def __init__(self, adjacency: np.ndarray | Tensor, inputs: int, outputs: int):
         super().__init__()
         with_self = torch.as_tensor(adjacency, dtype=torch.float32) + torch.eye(len(adjacency))
@@ -86,6 +98,8 @@ class GraphConv(nn.Module):
 
 class GraphEncoder(nn.Module):
     """E_G: landmarks (B, 68, 2) -> f_l (B, 128), and the features of each level for the skips."""
+
+    pool: Tensor
 
     def __init__(self, adjacency: np.ndarray, width: int = 128):
         super().__init__()
@@ -188,7 +202,7 @@ class LandmarkSet:
     @classmethod
     def load(cls, corpus, model, content: Content) -> "LandmarkSet":
         """From the clips' sound and fitted coefficients (``model``: the :class:`emolib.face.model.FaceModel`)."""
-        parts = [[], [], [], []]
+        parts: list[list[Tensor]] = [[], [], [], []]
         for clip in fitted_clips(corpus):
             fitted = clip.coefficients()
             n = len(fitted)
@@ -199,7 +213,8 @@ class LandmarkSet:
         return cls(*[torch.cat(p) for p in parts])
 
     def take(self, index: Tensor, device="cpu") -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return tuple(t[index].to(device) for t in (self.content, self.emotion, self.neutral, self.spoken))
+        content, emotion, neutral, spoken = (t[index] for t in (self.content, self.emotion, self.neutral, self.spoken))
+        return content.to(device), emotion.to(device), neutral.to(device), spoken.to(device)
 
 
 def frontal(model, alpha: Tensor, beta: Tensor) -> Tensor:

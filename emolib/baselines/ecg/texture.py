@@ -49,7 +49,8 @@ def spread_motion(before: Tensor, after: Tensor, size: int) -> Tensor:
     centres = torch.arange(n, device=after.device, dtype=after.dtype) + 0.5
     squared = (centres - after[..., None] / GRID).square() / (2 * n**2)  # (B, 68, 2, n)
     axes = [torch.exp(-squared / reach**2).unbind(2) for reach, _ in REACH]
-    weight = sum(gain * y[..., :, None] * x[..., None, :] for (x, y), (_, gain) in zip(axes, REACH))  # (B, 68, n, n)
+    parts = [gain * y[..., :, None] * x[..., None, :] for (x, y), (_, gain) in zip(axes, REACH)]
+    weight = torch.stack(parts).sum(0)  # (B, 68, n, n)
     moved = torch.einsum("bkhw,bkc->bchw", weight, (before - after) * 2 / size)
     return moved / (weight.sum(1, keepdim=True) + FADE)
 
@@ -95,7 +96,7 @@ class MotionNet(nn.Module):
         self.up = nn.ModuleList([_same(8 * width + d, 6 * width), _same(12 * width, 4 * width)])
         self.maps = nn.Conv2d(8 * width, 3, 3, 1, 1)
         nn.init.zeros_(self.maps.weight)  # starts as the first flow ...
-        nn.init.zeros_(self.maps.bias)
+        nn.init.constant_(self.maps.bias, 0.0)  # type: ignore[arg-type]
 
     def forward(self, f_t: Tensor, f_h: Tensor, f_e: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         skips = [self.entry(torch.cat([f_t, f_h, first.to(f_t.dtype) * 10], 1))]
@@ -121,7 +122,7 @@ class ImageDecoder(nn.Module):
         self.levels = nn.ModuleList([_same(6 * width, 2 * width), _same(3 * width, width)])
         self.image = nn.Conv2d(width, 3, 3, 1, 1)
         nn.init.zeros_(self.image.weight)
-        nn.init.zeros_(self.image.bias)
+        nn.init.constant_(self.image.bias, 0.0)  # type: ignore[arg-type]
 
     def forward(self, features: list[Tensor], occlusion: Tensor, warped: Tensor) -> Tensor:
         x = self.middle(torch.cat([features[2], occlusion.to(features[2].dtype)], 1))
@@ -210,7 +211,7 @@ class TextureSet:
         """``per_clip`` frames spread over each clip, the first one among them, with the landmarks of the fitted
         3DMM.
         """
-        parts = [[], [], []]
+        parts: list[list[Tensor]] = [[], [], []]
         for clip in fitted_clips(corpus):
             fitted = clip.coefficients()
             index = np.linspace(0, clip.n_frames - 1, per_clip).astype(int)
@@ -230,8 +231,8 @@ class TextureSet:
         a = torch.from_numpy(rng.integers(self.images.shape[1], size=n) * (rng.random(n) < 0.5))
         b = torch.from_numpy(rng.integers(self.images.shape[1], size=n))
         source, target = (to_tensor(self.images[clip, k].to(device)) for k in (a, b))
-        marks = [self.landmarks[clip, k].to(device) for k in (a, b)]
-        return source, *marks, self.emotion[clip].to(device), target
+        before, after = (self.landmarks[clip, k].to(device) for k in (a, b))
+        return source, before, after, self.emotion[clip].to(device), target
 
 
 def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations: int = 5, lr: float = 2e-4):

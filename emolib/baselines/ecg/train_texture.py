@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class TextureTraining(Training):
         torch.manual_seed(self.seed)
         net = TextureGenerator(self.width, landmark_motion=self.landmark_motion)
         self.models = {"texture": net.train(), "judge": FrameDiscriminator(self.width).train()}
-        adam = {"lr": self.lr, "betas": (0.5, 0.999)}
+        adam: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999)}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), **adam) for name, m in self.models.items()}
         self.perceptual = Perceptual(self.net)
         return self
