@@ -35,7 +35,10 @@ MIRROR = np.array(
 
 
 def build(path: str | Path, seed: int = 0, *, heads: int = 3000, skins: int = 400) -> FaceModel:
-    """Samples, fits and writes the default model (about three minutes on two cores), and returns it as loaded from ``path``."""
+    """Samples, fits and writes the default model (about three minutes on two cores), and returns it as loaded from ``path``.
+
+    heads, skins: how many are drawn for the bases of identity and of albedo.
+    """
     rng = np.random.default_rng(seed)
     sampler = HeadSampler(seed)
     shapes = np.stack([sampler.sample(rng, actions=False).vertices for _ in range(heads)])
@@ -199,7 +202,9 @@ def _predictor():
 
 
 def find_landmarks(sampler: HeadSampler, mean: np.ndarray, heads: list[Head], size: int = 384) -> np.ndarray:
-    """The vertex (68,) int64 of each landmark; see the module's text. Raises RuntimeError if few heads are recognised."""
+    """The vertex (68,) int64 of each landmark; see the module's text.
+
+    ``mean`` (V, 3): the mean shape. ``size``: of the renders, pixels. Raises RuntimeError if few heads are recognised."""
     detector, predictor = _predictor()
     poses = np.zeros((len(heads), 6))
     images, fragments = _grey(np.stack([head.vertices for head in heads]), poses, sampler.triangles, size)

@@ -20,7 +20,7 @@ def plain() -> np.ndarray:
 
 
 def fabric(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """``cloth_colour`` (3,) linear RGB, muted, and ``fabric``, what to multiply it by: plain, heather, striped or checked."""
+    """``cloth_colour`` (3,) linear RGB, muted, and ``fabric`` (128, 128, 3), what to multiply it by: plain, heather, striped or checked."""
     base = rng.choice([0.03, 0.08, 0.2, 0.4, 0.65]) * rng.uniform(0.7, 1.2) * rng.dirichlet([14, 14, 14]) * 3
     other = rng.uniform(0.03, 0.7) * rng.dirichlet([14, 14, 14]) * 3
     y, x = np.mgrid[0:FABRIC, 0:FABRIC]
@@ -40,7 +40,8 @@ def fabric(rng: np.random.Generator) -> dict[str, np.ndarray]:
 def torso(skin: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Shoulders and collar around a neck, whose vertices are among ``skin`` (V, 3), model units.
 
-    -> points (rows * columns, 3), uv of each, how much each follows the head, rows; columns go once around.
+    -> points (rows * columns, 3), uv (rows * columns, 2), how much each follows the head (rows * columns,) in [0, 1], rows; columns go
+    once around.
     """
     columns = 96
     theta = np.linspace(-np.pi, np.pi, columns, endpoint=False)  # 0 is the nape

@@ -118,7 +118,8 @@ _VISEME_ROWS = {name: row(weights) for name, (weights, _, _) in VISEMES.items()}
 
 @dataclass(frozen=True)
 class Style:
-    """How one person expresses: ``gain`` (52,) about 1, ``shows`` {(emotion, AU): bool}, contempt's ``side`` (0 left)."""
+    """How one person expresses: ``gain`` (52,) about 1, ``shows`` {(emotion, AU): bool}, contempt's ``side`` (0 left), ``articulation``:
+    how far the lips go in speech, 0.75 to 1.3."""
 
     gain: np.ndarray
     shows: dict
@@ -127,6 +128,7 @@ class Style:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Style":
+        """Draws a person's way to express: gains of 0.6 to 1.35, a little more on one side, and which optional AUs they use."""
         gain = np.ones(len(ARKIT))
         for au in _AU.values():
             gain *= np.where(au > 0, rng.normal(1.0, 0.12), 1.0)
@@ -136,7 +138,9 @@ class Style:
         return cls(gain, shows, int(rng.integers(2)), float(np.clip(rng.normal(1.0, 0.12), 0.75, 1.3)))
 
 
-def activation(name: str, intensity: float, style: Style | None = None, rng: np.random.Generator | None = None):
+def activation(
+    name: str, intensity: float, style: Style | None = None, rng: np.random.Generator | None = None
+) -> np.ndarray:
     """Apex of emotion ``name`` (of :data:`FACS`) at ``intensity`` 0..3 (linear between levels) -> (52,) in [0, 1].
 
     Without ``style``: the average person, optional AUs weighted by how many people show them. With ``rng``: amplitude
@@ -202,7 +206,7 @@ def visemes(phonemes: list[tuple[str, float, float]], n: int, fps: float) -> tup
 
 
 def gaze(n: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-    """Eye direction (n, 2) = (right, up) in units of the eyeLook shapes: fixations on the camera, saccades away."""
+    """Eye direction (n, 2) = (right, up) in units of the eyeLook shapes, about -0.5 to 0.5: fixations on the camera, saccades away."""
     out, i = np.zeros((n, 2)), 0
     while i < n:
         length = int(fps * rng.uniform(0.3, 1.2)) + 1
@@ -213,7 +217,11 @@ def gaze(n: int, fps: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def head_motion(emotion, level, phonemes, n: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-    """Pose (n, 6): a resting pose, smooth drift, nods on long vowels, the emotion's posture; turns about the neck."""
+    """Pose (n, 6), three angles (pitch, yaw, roll, rad) and a shift (model units, see :mod:`emolib.face.camera`): a resting pose, smooth
+    drift, nods on long vowels, the emotion's posture, ``level`` of it (0 to 1); turns about the neck.
+
+    ``phonemes``: [(viseme class, start s, end s)].
+    """
     angles = rng.normal(0, [0.05, 0.09, 0.035]) + _smooth_noise(n, 3, 1.0, 0.35 * fps, rng) * [0.025, 0.04, 0.02]
     t = (np.arange(n) + 0.5) / fps
     for name, start, end in phonemes:
@@ -235,8 +243,13 @@ def leakage(emotion: str, n: int, fps: float, style: Style, rng: np.random.Gener
     return max(amount, 0.0) * np.exp(-(((t - when) / width) ** 2))[:, None] * activation(other, 3, style)
 
 
-def performance(emotion, intensity, phonemes, n: int, fps: float, style: Style, rng: np.random.Generator):
-    """One clip's acting. ``phonemes``: [(viseme class, start s, end s)]. -> arkit (n, 52) in [0, 1], pose (n, 6)."""
+def performance(
+    emotion, intensity, phonemes, n: int, fps: float, style: Style, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One clip's acting, n frames at ``fps`` -> arkit (n, 52) in [0, 1], pose (n, 6) as in :func:`head_motion`, both float32.
+
+    ``emotion``: a key of :data:`FACS`. ``intensity``: a level, 1 to 3. ``phonemes``: [(viseme class, start s, end s)].
+    """
     apex = activation(emotion, intensity, style, rng)
     level = LEVELS[intensity] if emotion != "neutral" else 0.0
     felt = envelope(n, fps, rng)[:, None] * apex * (1 + _smooth_noise(n, len(ARKIT), 0.06, 0.15 * fps, rng))

@@ -36,7 +36,7 @@ class Looks:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, skin: Skin, tone: np.ndarray, sex: float, brow: np.ndarray) -> "Looks":
-        """``tone`` (3,) linear RGB of the skin, ``brow`` that of brow and beard."""
+        """Draws looks. ``tone`` (3,) linear RGB of the skin, ``brow`` (3,) that of brow and beard, ``sex`` 0 male .. 1 female."""
         female = sex > 0.5
         made_up = female and rng.random() < 0.45
         # lips are skin with more blood near the surface: redder, a little darker, never far from the skin around
@@ -97,6 +97,7 @@ def brow_curves(anatomy: Anatomy, looks: Looks) -> list[np.ndarray]:
 
 
 def brows(colour: np.ndarray, points: np.ndarray, anatomy: Anatomy, looks: Looks, rng: np.random.Generator) -> None:
+    """Paints both brows, hair by hair, into ``colour`` (P, 3), linear RGB of points (P, 3) of the mean face."""
     for curve in brow_curves(anatomy, looks):
         near = np.flatnonzero((np.abs(points - curve.mean(0)) < [0.32, 0.2, 0.3]).all(1))
         place = points[near]
@@ -123,6 +124,7 @@ def brows(colour: np.ndarray, points: np.ndarray, anatomy: Anatomy, looks: Looks
 
 
 def beard(colour: np.ndarray, points: np.ndarray, anatomy: Anatomy, looks: Looks, rng: np.random.Generator) -> None:
+    """Paints the beard, if there is one, into ``colour`` (P, 3), linear RGB of points (P, 3) of the mean face: stubble or hairs."""
     if not looks.beard:
         return
     marks, (x, y) = anatomy.landmarks, points[:, :2].T
@@ -151,14 +153,17 @@ def beard(colour: np.ndarray, points: np.ndarray, anatomy: Anatomy, looks: Looks
 
 
 def lips(colour: np.ndarray, weights: np.ndarray, looks: Looks, lines: np.ndarray) -> np.ndarray:
-    """``weights`` (P, R), ``lines`` (P,) noise of fine furrows; returns how much lip (P,) each texel is."""
+    """Paints the lips into ``colour`` (P, 3), linear RGB; returns how much lip, 0 to 1, each texel is (P,).
+
+    ``weights`` (P, R) of ``skin.REGIONS``; ``lines`` (P,): noise of fine furrows.
+    """
     amount = step(weights[:, REGIONS.index("lips")] * 1.05) ** 1.2
     colour += (0.9 * amount)[:, None] * (looks.lip * (1 - 0.13 * np.clip(lines, 0, 1.5))[:, None] - colour)
     return amount
 
 
 def make_up(colour: np.ndarray, points: np.ndarray, anatomy: Anatomy, looks: Looks) -> None:
-    """Eye shadow over the lids, blush on the cheeks."""
+    """Paints eye shadow over the lids and blush on the cheeks into ``colour`` (P, 3), linear RGB of points (P, 3) of the mean face."""
     marks = anatomy.landmarks
     for lid, cheek in ((slice(36, 40), 48), (slice(42, 46), 54)):
         middle = marks[lid].mean(0)
@@ -191,7 +196,10 @@ def lashes(points: np.ndarray, anatomy: Anatomy) -> np.ndarray:
 
 
 def eyes(points: np.ndarray, anatomy: Anatomy, skin: Skin, age: float, rng: np.random.Generator) -> np.ndarray:
-    """Linear RGB (P, 3) of an eyeball: sclera with veins, iris with fibres, collarette and limbal ring, pupil."""
+    """Linear RGB (P, 3) of points (P, 3) of the eyeballs of the mean face.
+
+    Sclera with veins, iris with fibres, collarette and limbal ring, pupil.
+    """
     centre = anatomy.eyes[(points[:, 0] > 0).astype(int)]
     direction = (points - centre) / anatomy.eye_radius
     radius = np.hypot(direction[:, 0], direction[:, 1]) / _IRIS
@@ -211,7 +219,7 @@ def eyes(points: np.ndarray, anatomy: Anatomy, skin: Skin, age: float, rng: np.r
 
 
 def teeth(points: np.ndarray, upper: np.ndarray, anatomy: Anatomy, age: float, rng: np.random.Generator) -> np.ndarray:
-    """Linear RGB (P, 3) of the two arches: teeth of their own widths and shades, dark between, gum, darker to the back.
+    """Linear RGB (P, 3) of points (P, 3) of the two arches: teeth of their own widths and shades, dark between, gum, darker to the back.
 
     ``upper`` (P,) bool: which arch.
     """

@@ -47,7 +47,7 @@ _AXIS = -0.2  # depth of the vertical axis around which hair hangs, model units
 
 @dataclass(frozen=True)
 class Hair:
-    """One person's hair. Linear RGB."""
+    """One person's hair. ``style``: a key of :data:`STYLES`. Colours are linear RGB."""
 
     style: str
     colour: np.ndarray  # (3,)
@@ -59,6 +59,7 @@ class Hair:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, skin: Skin, sex: float, age: float, ethnicity) -> "Hair":
+        """Draws hair that fits ``sex`` (0 male .. 1 female), ``age`` (years) and ``ethnicity`` (african, asian, caucasian; sums to 1)."""
         female = sex > 0.5
         odds = dict(_OF_WOMEN if female else _OF_MEN)
         odds["curly"] *= 0.5 + 3 * ethnicity[0]

@@ -127,7 +127,7 @@ class HeadSampler:
         return np.clip(changes, -0.8, 0.8)
 
     def to_model(self, points: np.ndarray) -> np.ndarray:
-        """Aligned MakeHuman decimetres -> model space."""
+        """Aligned MakeHuman decimetres (..., 3) -> model space, float32."""
         return ((points - self._origin) * SCALE).astype(np.float32)
 
 

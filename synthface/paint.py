@@ -85,7 +85,10 @@ def _noise(rng: np.random.Generator, cells: tuple[int, int]) -> np.ndarray:
 def paint(
     skin: Skin, sex: float, age: float, hair: Hair, crease: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """-> texture (512, 512, 4) linear RGB and shine, wrinkles (512, 512, 5) uint8."""
+    """A person's texture (512, 512, 4) float32, linear RGB and shine, and the masks of their :data:`WRINKLES` (512, 512, 5) uint8.
+
+    ``sex``: 0 male .. 1 female. ``age``: years. ``crease``: how deep the wrinkles are, about 0.25 to 1.1.
+    """
     atlas = _atlas()
     points, kind = atlas.points, atlas.kind
     # The colours of skin.py are meant to be shown as they are; here they are lit, and photographed. Brows and beard are painted

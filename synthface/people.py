@@ -43,6 +43,7 @@ class Person:
 
     @classmethod
     def create(cls, head: Head, rng: np.random.Generator) -> "Person":
+        """Dresses ``head``: skin, hair, eyes, teeth and clothes that fit its sex, age and ethnicity, drawn from ``rng``."""
         skin = sample_skin(rng, head.sex, head.age, head.ethnicity)
         hair = Hair.sample(rng, skin, head.sex, head.age, head.ethnicity)
         geometry = _Geometry(head, template())
@@ -84,8 +85,12 @@ class _Geometry:
 
     def _add(self, vertices, actions, triangles, uv, uv_triangles, kind, follow):
         base, uv_base = sum(map(len, self.vertices)), sum(map(len, self.uv))
-        self.vertices.append(vertices), self.actions.append(actions), self.uv.append(uv), self.follow.append(follow)
-        self.triangles.append(np.ascontiguousarray(triangles) + base), self.uv_triangles.append(uv_triangles + uv_base)
+        self.vertices.append(vertices)
+        self.actions.append(actions)
+        self.uv.append(uv)
+        self.follow.append(follow)
+        self.triangles.append(np.ascontiguousarray(triangles) + base)
+        self.uv_triangles.append(uv_triangles + uv_base)
         self.kind.append(np.full(len(triangles), KINDS.index(kind), np.int8))
 
     def add_hair(self, hair: Hair, rng: np.random.Generator) -> None:

@@ -68,7 +68,9 @@ def _work(seed: int, size: int, person: int, index: np.ndarray):
 _WORKER: dict = {}
 
 
-def portrait_set(people: int, index: np.ndarray, *, size: int, seed: int, workers: int = 2, first: int = 0):
+def portrait_set(
+    people: int, index: np.ndarray, *, size: int, seed: int, workers: int = 2, first: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """``people`` x SHOTS photographs: images uint8 (N, S, S, 3), points (N, K, 2) float32 in image sides.
 
     ``first``: number of the first person; the same person looks the same in every set of the same seed.

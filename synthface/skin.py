@@ -56,7 +56,7 @@ class Skin:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Where things are on the mean shape."""
+    """Where things are on the mean shape, in model units."""
 
     landmarks: np.ndarray  # (68, 3)
     eyes: np.ndarray  # (2, 3) centres of the eyeballs, left of the image first

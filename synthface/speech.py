@@ -82,6 +82,7 @@ class Speech:
 
     @property
     def seconds(self) -> float:
+        """How long it lasts."""
         return len(self.audio) / SAMPLE_RATE
 
     @property
@@ -312,7 +313,7 @@ def _spoken(text: str, voice: str, how: Prosody) -> Speech:
 
 
 def say(text: str, voice: str, how: Prosody, rng: np.random.Generator) -> Speech:
-    """``text`` in ``voice`` with prosody ``how``; ``rng`` draws the small irregularities of a living voice."""
+    """``text`` in ``voice`` (one of :data:`VOICES`) with prosody ``how``; ``rng`` draws the small irregularities of a living voice."""
     spoken = _spoken(text, voice, how)
     return replace(spoken, audio=_expressive(spoken.audio, how, rng))
 

@@ -44,18 +44,20 @@ TEST_EVERY = 4  # one sentence and one voice in four is for test people only
 class ClipSpec:
     """What makes a clip, apart from the seed."""
 
-    split: str
-    person: int
-    emotion: str
-    intensity: int
-    take: int
+    split: str  # train, test, or unseen: test people with an emotion of expressions.UNSEEN
+    person: int  # from 0
+    emotion: str  # a key of expressions.FACS
+    intensity: int  # 1 to 3; neutral has 1
+    take: int  # from 0, of several clips that are alike but for what is drawn
 
     @property
     def identity(self) -> str:
+        """The person's name, 'S007'."""
         return f"S{self.person:03d}"
 
     @property
     def clip_id(self) -> str:
+        """The clip's name, 'S007_happy_2_00'."""
         return f"{self.identity}_{self.emotion.replace(' ', '-')}_{self.intensity}_{self.take:02d}"
 
 
@@ -95,18 +97,28 @@ def _pairs(n: int, rng: np.random.Generator) -> list[tuple[str, int]]:
     return pairs
 
 
+Cast = tuple[Person, Style, speech.Speaker, tuple[np.ndarray, np.ndarray]]  # see Studio.cast
+
+
 class Studio:
-    """Makes clips, one after another; keeps the last person, so specs should come person by person."""
+    """Makes clips, one after another; keeps the last person, so specs should come person by person.
+
+    seed: of every draw. size: side of the frames, pixels. seconds: length of every clip. randomise: whether most of the train people
+    look like nobody, see :mod:`synthface.randomise`.
+    """
 
     def __init__(self, seed: int, size: int, seconds: float, randomise: bool = False):
         self.seed, self.size, self.seconds, self.frames = seed, size, seconds, round(seconds * FPS)
         self.randomise = randomise  # of train people, see :mod:`synthface.randomise`
         self.sampler, self.model = HeadSampler(seed), load_face_model(default_path())
-        self._cast: tuple[int, tuple] = (-1, ())
+        self._cast: tuple[int, Cast] | None = None
 
-    def cast(self, person: int, split: str = "train"):
-        """(Person, Style, Speaker, projection) of the person with this number; the same in every process."""
-        if self._cast[0] != person:
+    def cast(self, person: int, split: str = "train") -> Cast:
+        """(Person, Style, Speaker, projection) of the person with this number; the same in every process.
+
+        projection: the head in the face model, alpha (80,), and the map of arkit to beta (52, 64).
+        """
+        if self._cast is None or self._cast[0] != person:
             rng = named_rng(self.seed, "person", person)
             head = self.sampler.sample(rng)
             body, style = Person.create(head, rng), Style.sample(rng)
@@ -116,8 +128,8 @@ class Studio:
             self._cast = (person, (body, style, speaker, _project_head(self.model, head)))
         return self._cast[1]
 
-    def clip(self, spec: ClipSpec):
-        """``spec`` -> record (for the index), frames uint8 (T, S, S, 3), audio float32 (n,), truth."""
+    def clip(self, spec: ClipSpec) -> tuple[dict, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """``spec`` -> record (for the index), frames uint8 (T, S, S, 3) at 25 fps, audio float32 (n,) at 16 kHz, truth (see the module)."""
         person, style, speaker, (alpha, to_beta) = self.cast(spec.person, spec.split)
         rng = named_rng(self.seed, "clip", spec.clip_id)
         how = speech.prosody(VOICED.get(spec.emotion, spec.emotion), spec.intensity, speaker, rng)
@@ -148,10 +160,12 @@ class Studio:
         }  # fmt: skip
         return record, frames, spoken.audio, truth
 
-    def framed(self, person: Person, arkit, pose, rng, crop: np.random.Generator | None = None):
+    def framed(
+        self, person: Person, arkit, pose, rng, crop: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Moves the camera so that the clip is an aligned crop (one alignment a clip, up to 1 % of jitter; more drawn from ``crop``).
 
-        -> pose (T, 6), landmarks (T, 68, 2) in pixels of that crop.
+        arkit (T, 52), pose (T, 6) -> pose (T, 6), landmarks (T, 68, 2) in pixels of that crop, both float32.
         """
         index = self.model.landmark_index.numpy()
         basis = person.actions.reshape(len(INDEX), -1, 3)[:, index].reshape(len(INDEX), -1)

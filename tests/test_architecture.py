@@ -1,114 +1,96 @@
-"""The rooms of the house: no circles, no arrow up, imports inside functions counted."""
-
-import subprocess
-import sys
-from collections import defaultdict
-from pathlib import Path
+"""Who may import whom: no circles, arrows only downwards, and a `talk` that loads no training, corpus or synthetic face."""
 
 import pytest
+from architecture import (
+    ALLOWED,
+    LEVELS,
+    LIGHT,
+    circles,
+    folder,
+    gathered,
+    level,
+    loaded,
+    module_files,
+    modules,
+    of,
+    room,
+    upward,
+)
+from PIL import Image
+from test_talker import VOICE, small_portrait
 
-from emolib.fingerprint import closure, imports, module_file
-from emolib.pipeline.stage import project_root
-
-ROOT = project_root(__file__.rsplit("/", 1)[0])
-# Floors from the ground up: a room imports only rooms below its own floor. Rooms on one floor know nothing of each other.
-FLOORS = [
-    {"errors", "files", "emotions", "layers", "compat"},
-    {"fingerprint", "weights", "prompts"},
-    {"params", "media"},
-    {"face"},
-    {"metrics", "motion"},
-    {"critics"},
-    {"ame", "eac", "hef"},
-    {"reenact"},
-    {"talker", "demo", "corpus"},
-    {"train"},
-    {"baselines"},
-    {"pipeline"},
-    {"cli"},
-]
-FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+from emolib.fingerprint import closure
+from emolib.media.audio import save_wav
 
 
-def modules():
-    for top in ("emolib", "synthface"):
-        for path in sorted((ROOT / top).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+@pytest.fixture(scope="module")
+def graph():
+    return modules()
 
 
-def graph() -> dict[str, set[str]]:
-    """module -> modules of ours that it imports, anywhere in it."""
-    import ast
-
-    found = {}
-    for module, path in modules():
-        named = {m for m in imports(ast.parse(path.read_text())) if module_file(m) and m != module}
-        found[module] = {m for m in named if m not in ("emolib", "synthface")}
-    return found
+def test_the_reader_sees_what_there_is(graph):
+    assert "emolib.errors" in graph["emolib.weights"]
+    assert {"emolib.demo", "emolib.talker", "emolib.corpus.convert"} <= graph["emolib.cli"], "also inside functions"
+    assert "emolib.face.kernels.pixel" in graph["emolib.face.render"]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}}) == [("d",), ("b", "c")]
+    assert upward({"emolib.files": {"emolib.face.model"}}) == [("emolib.files", "emolib.face.model")]
 
 
-def room(module: str) -> str:
-    parts = module.split(".")
-    return "synthface" if parts[0] == "synthface" else parts[1] if len(parts) > 1 else "emolib"
+def test_no_circle_among_modules(graph):
+    assert not circles(graph)
 
 
-def circles(edges: dict[str, set[str]]) -> list[list[str]]:
-    """Sets of nodes that can reach each other (Tarjan's strongly connected components of more than one node)."""
-    import networkx
-
-    whole = networkx.DiGraph([(a, b) for a, bs in edges.items() for b in bs])
-    return [sorted(c) for c in networkx.strongly_connected_components(whole) if len(c) > 1]
+def test_no_circle_among_folders(graph):
+    assert not circles(gathered(graph, folder))
 
 
-def test_no_circle_among_modules_nor_among_rooms():
-    edges = graph()
-    # A package's __init__ imports nothing, so "from package import module" makes no circle through it.
-    assert circles(edges) == []
-    rooms = defaultdict(set)
-    for module, found in edges.items():
-        rooms[room(module)] |= {room(m) for m in found} - {room(module)}
-    rooms["corpus"].discard("synthface")  # the corpus stage makes clips with it
-    rooms["demo"].discard("synthface")
-    assert circles(rooms) == []
+def test_every_room_has_its_level(graph):
+    known = {name for rooms in LEVELS for name in rooms}
+    assert {room(module) for module in graph} == known == set(ALLOWED)
 
 
-def test_no_arrow_goes_up():
-    up = []
-    for module, found in graph().items():
-        mine = room(module)
-        for other in {room(m) for m in found} - {mine, "synthface", "emolib"}:
-            if mine in FLOOR and FLOOR[other] >= FLOOR[mine]:
-                up.append(f"{module} -> {other}")
-    assert up == []
-    assert {room(m) for m, _ in modules()} - {"emolib", "synthface"} == set(FLOOR), "every room has its floor"
+def test_no_arrow_goes_up(graph):
+    assert not upward(graph)
+    for name, targets in ALLOWED.items():
+        assert all(level(target) <= level(name) for target in targets.split()), f"what {name} may import lies above it"
 
 
-def test_synthface_stands_on_the_face_and_media_alone():
-    allowed = {"face", "media", "errors", "files"}
-    for module, found in graph().items():
-        if module.startswith("synthface"):
-            assert {room(m) for m in found} - {"synthface"} <= allowed, module
-        elif any(m.startswith("synthface") for m in found):
-            assert module in ("emolib.corpus.synth", "emolib.demo"), module
+def test_arrows_are_those_allowed(graph):
+    news = [
+        f"{module} imports {target}: {room(module)} -> {room(target)} is not in tests/architecture.py"
+        for module, targets in graph.items()
+        for target in targets
+        if room(target) != room(module) and room(target) not in ALLOWED[room(module)].split()
+    ]
+    assert not news, "\n".join(sorted(news))
 
 
-def test_talk_loads_no_trainer_and_no_corpus_code():
-    code = "import emolib.cli, emolib.talker, sys; emolib.cli.parser(); print(*sorted(sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    forbidden = (
-        "emolib.train",
-        "emolib.corpus",
-        "emolib.pipeline",
-        "emolib.baselines",
-        "synthface",
-        "accelerate",
-        "dvclive",
-    )
-    assert [m for m in loaded if m.startswith(forbidden)] == []
-    assert len([m for m in loaded if m.startswith("emolib")]) < 50
+def test_synthface_stands_on_the_face_the_media_and_the_files(graph):
+    used = {room(target) for module in graph if room(module) == "synthface" for target in graph[module]}
+    assert used <= {"synthface", "face", "media", "errors", "files"}
+    users = {m for m, targets in graph.items() if room(m) != "synthface" and "synthface" in map(room, targets)}
+    assert users == {"emolib.corpus.synth", "emolib.demo"}
+
+
+def test_talk_loads_nothing_of_what_made_it():
+    names = loaded("import emolib.cli, emolib.talker; emolib.cli.parser()")
+    assert of(names, "emolib.talker") and not of(names, *LIGHT)
+    assert len(of(names, "emolib")) < 50
+
+
+def test_the_command_talk_loads_nothing_of_what_made_it(tmp_path):
+    """Up to the weights, which are none here: portrait, voice and emotion are read and checked."""
+    Image.fromarray(small_portrait()).save(tmp_path / "me.png")
+    save_wav(tmp_path / "voice.wav", VOICE)
+    code = """
+import os, sys
+from emolib import cli
+os.chdir(sys.argv[1])
+given = "--source me.png --audio voice.wav --emotion happy --weights absent --out me.mp4"
+assert cli.main(["talk", *given.split()]) == 2
+"""
+    names = loaded(code, str(tmp_path))
+    assert of(names, "emolib.face.landmarks") and not of(names, *LIGHT)
 
 
 @pytest.mark.parametrize("module", ["emolib.ame", "emolib.eac", "emolib.hef"])
@@ -117,20 +99,5 @@ def test_the_systems_know_nothing_of_notebooks_corpora_or_pipelines(module):
 
 
 def test_modules_are_short():
-    long = {m: n for m, p in modules() if (n := len(p.read_text().splitlines())) > 350}
+    long = {module: n for module, path in module_files().items() if (n := len(path.read_text().splitlines())) > 350}
     assert not long
-
-
-def main() -> None:
-    """Prints the counts: python tests/test_architecture.py"""
-    edges, lines = graph(), defaultdict(int)
-    for module, path in modules():
-        lines[room(module) if Path(path).parent.name != "emolib" else "emolib"] += len(path.read_text().splitlines())
-    print(f"{len(edges)} modules, {sum(map(len, edges.values()))} arrows, {len(circles(edges))} circles")
-    print(dict(sorted(lines.items(), key=lambda item: -item[1])))
-    talk = closure("emolib.talker")
-    print(f"talk: {len(talk)} modules, {sum(len(f.read_text().splitlines()) for f in talk.values())} lines")
-
-
-if __name__ == "__main__":
-    main()

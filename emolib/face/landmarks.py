@@ -41,6 +41,8 @@ def _dlib():
     import dlib
 
     spec = importlib.util.find_spec("face_recognition_models")  # importing it needs pkg_resources, its files do not
+    if spec is None or not spec.submodule_search_locations:
+        raise EmolibError("the package face_recognition_models is not installed; it finds landmarks: pip install it")
     weights = Path(spec.submodule_search_locations[0]) / "models" / "shape_predictor_68_face_landmarks.dat"
     predictor = dlib.shape_predictor(str(weights))
     blank = np.full((400, 400), 128, np.uint8)
