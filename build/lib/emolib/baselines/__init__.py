@@ -1,1 +1,0 @@
-"""Methods that the paper is compared with."""

@@ -1,1 +1,0 @@
-"""ECG (Sinha et al., IJCAI 2022): speech and emotion to landmarks to frames."""

@@ -1,1 +1,0 @@
-"""Clips and how corpora become clips."""

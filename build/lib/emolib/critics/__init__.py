@@ -1,1 +1,0 @@
-"""Frozen judges: emotion, lips and speech, identity, perceptual distance."""

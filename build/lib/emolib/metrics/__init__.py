@@ -1,1 +1,0 @@
-"""The metrics of the tables as pure functions, the protocol, the tables."""

@@ -1,1 +1,0 @@
-"""The pipeline that the notebooks are: stages, dvc.yaml, runs, figures, releases."""
