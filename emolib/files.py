@@ -1,10 +1,15 @@
-"""Files that are whole or not there: written under another name beside their own, then renamed."""
+"""Files that are whole or not there: written under another name beside their own, then renamed. And where built ones are cached."""
 
 import contextlib
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where built files are kept: ``$EMOLIB_CACHE``, else ``~/.cache/emolib``."""
+    return Path(os.environ.get("EMOLIB_CACHE") or Path.home() / ".cache" / "emolib")
 
 
 @contextlib.contextmanager

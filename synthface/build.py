@@ -17,7 +17,7 @@ import torch
 from emolib.errors import EmolibError
 from emolib.face.arkit import ARKIT
 from emolib.face.camera import SCALE, project, rotation
-from emolib.face.loaders import load_face_model
+from emolib.face.loaders import PRETRAINED, SHIPPED, load_face_model
 from emolib.face.model import FaceModel
 from emolib.face.render import interpolate, rasterize, sh_shade, vertex_normals
 from synthface.heads import Head, HeadSampler
@@ -257,3 +257,10 @@ def _rim(sampler: HeadSampler, inside: np.ndarray) -> np.ndarray:
     rim = np.zeros(len(inside), bool)
     rim[sampler.triangles[crossing]] = True
     return rim & inside
+
+
+if __name__ == "__main__":
+    build(PRETRAINED / SHIPPED)
+    print(
+        f"{PRETRAINED / SHIPPED} is made anew; what is trained stands on it: go on with `make landmarks`, then `make repro`"
+    )

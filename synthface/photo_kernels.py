@@ -10,11 +10,12 @@ import numba
 import numpy as np
 
 from emolib.face.camera import CAMERA
+from emolib.face.kernels.compiled import compiler
 from synthface.paint import KINDS, TEXTURE
 
 SUPERSAMPLE = 2
 SKIN, MOUTH, EYE, TEETH, TONGUE, SOCKET, HAIR, CLOTH, SHELL = range(len(KINDS))
-compiled = numba.njit(cache=True, nogil=True)
+compiled = compiler(__name__)
 # Written into its callers: a call would count references to every array that a group holds, at every pixel.
 inlined = numba.njit(inline="always")
 

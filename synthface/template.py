@@ -18,7 +18,8 @@ import numpy as np
 
 from emolib.errors import EmolibError
 from emolib.face.arkit import ARKIT
-from emolib.face.npz import cache_folder, write_npz
+from emolib.face.npz import write_npz
+from emolib.files import cache_folder
 
 MASKS = ("lips", "face", "ears", "eyelids")  # painted masks that MakeHuman ships in its texture space
 PARTS = ("skin", "mouth", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "socket", "neck")

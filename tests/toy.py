@@ -27,7 +27,18 @@ from synthface.synth import ClipSpec, Studio
 SIZE = 64
 SPECS = [ClipSpec("train", person, emotion, 2, 0) for person in (0, 1) for emotion in ("happy", "sad")]
 SMALL = {"batch_size": 4, "frames": 8, "dim": 16, "depth": 1, "renders": 2, "render_size": 48, "steps": 1, "keys": 2}
-TRAININGS = ("emotion_loss", "emotion_efd", "sync", "clip", "eac", "hef", "content", "landmarks", "texture")
+TRAININGS = (
+    "emotion_loss",
+    "emotion_efd",
+    "sync",
+    "clip",
+    "eac",
+    "hef",
+    "hef_paper",
+    "content",
+    "landmarks",
+    "texture",
+)
 
 
 @functools.cache
@@ -80,7 +91,9 @@ def trainings(folder: Path, steps: int = 1):
         ),
     )
     widths = Hef(steps=steps, batch_size=2, channels=256, channels_max=16, precision="no").training()
-    yield "hef", lambda: HefTraining(eac=weights / "eac.safetensors", size=SIZE, **towers, **widths)
+    made_for = towers | {"eac": weights / "eac.safetensors", "size": SIZE}
+    yield "hef", lambda: HefTraining(**made_for, **widths)
+    yield "hef_paper", lambda: HefTraining(**made_for, **widths | {"detail": False, "mesh_motion": False})
     yield "content", lambda: ContentTraining(corpus=films, batch_size=2, **shared)
     ecg = shared | {"corpus": fits, "face_model": face, "lr": 1e-3, "batch_size": 4}
     content = weights / "content.safetensors"

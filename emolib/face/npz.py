@@ -1,6 +1,5 @@
-"""Arrays on disk: npz files that are read without trust, and where built ones are cached."""
+"""Arrays on disk: npz files that are read without trust."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -9,11 +8,6 @@ import numpy as np
 
 from emolib.errors import EmolibError
 from emolib.files import replacing
-
-
-def cache_folder() -> Path:
-    """Where built files are kept: ``$EMOLIB_CACHE``, else ``~/.cache/emolib``."""
-    return Path(os.environ.get("EMOLIB_CACHE") or Path.home() / ".cache" / "emolib")
 
 
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray], compressed: bool = True) -> Path:

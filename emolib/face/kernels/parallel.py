@@ -9,13 +9,10 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import torch
 
 _pool = functools.cache(ThreadPoolExecutor)  # by its number of threads
 os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child has the object but not its threads
-# No fast maths: what may be contracted or reassociated is, on one processor and not on another.
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def parts_of(batch: int, rows: int) -> int:

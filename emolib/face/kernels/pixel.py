@@ -10,7 +10,11 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from emolib.face.kernels.parallel import by_part, compiled, share_out
+from emolib.face.kernels.compiled import compiler
+from emolib.face.kernels.parallel import by_part, share_out
+
+# No fast maths: what may be contracted or reassociated is, on one processor and not on another.
+compiled = compiler(__name__, error_model="numpy")
 
 EDGE = -1e-6  # barycentrics down to this are inside: a vertex exactly on a pixel centre must not leave a hole
 FLAT, FAR = 1e-30, 1e60  # in place of 0 and of infinity where a weight does not change along a row

@@ -6,7 +6,11 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from emolib.face.kernels.parallel import compiled, share_out
+from emolib.face.kernels.compiled import compiler
+from emolib.face.kernels.parallel import share_out
+
+# No fast maths: what may be contracted or reassociated is, on one processor and not on another.
+compiled = compiler(__name__, error_model="numpy")
 
 TINY = 1e-12  # the least length a normal is divided by
 # Factors of the real spherical harmonics 1, y, z, x, xy, yz, 3zz - 1, xz, xx - yy, times those of the cosine lobe (D3DFR's signs).
