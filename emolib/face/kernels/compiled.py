@@ -9,7 +9,6 @@ import numba
 from emolib import fingerprint
 from emolib.files import cache_folder
 
-
 config: Any = numba.config
 
 
