@@ -30,7 +30,7 @@ repro: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n logical --dist loadfile tests
 	$(BIN)/python -m emolib.pipeline.repro --profile smoke --nbval
 
 release: install
