@@ -152,11 +152,15 @@ def test_tables_and_metrics_of_a_stage(tmp_path):
         [cell.strip() for cell in line.split("|")[1:-1]] for line in path.with_suffix(".md").read_text().splitlines()
     ]
     assert shown[0] == ["method", "psnr_db", "n"] and shown[2:] == [["a", "31.235", "3"], ["b", "", "4"]]
-    saved = json.loads(
-        stage.save_metrics({"efd": np.float32(0.123456789), "n_clips": 3, "lpips_is": "LPIPS"}).read_text()
-    )
-    assert saved.pop("peak_memory_mib") > 10
-    assert saved == {"efd": 0.123457, "n_clips": 3, "lpips_is": "LPIPS"}
+    metrics = {"efd": np.float32(0.123456789), "n_clips": 12345, "lpips_is": "LPIPS"}
+    few = json.loads((path := stage.save_metrics(metrics, "efd")).read_text())
+    assert few.pop("peak_memory_mib") > 10
+    assert few == {"efd": 0.1235}
+    assert json.loads(path.with_name("measures.json").read_text()) == {
+        "efd": 0.1235,
+        "n_clips": 12345,
+        "lpips_is": "LPIPS",
+    }
     assert not list(tmp_path.rglob("*.tmp"))
 
 

@@ -175,11 +175,17 @@ def stage_of(root: Path, notebook: Path) -> dict:
     kept = {"cache": False, "persist": True}  # in git; DVC must not remove it before a run that may fail
     plots = [{f"{reports}/figures": kept}] + [{f"{reports}/plots": kept}] * (("stage", "train") in calls)
     tables = [{f"{reports}/{table}.{kind}": kept} for table in saved(tree) for kind in ("csv", "md")]
+    measures = {f"{reports}/measures.json": kept}
     return entry | {
         "cmd": f"python -m emolib.pipeline.run {name} {variant}".strip(),
         "deps": deps_of(root, notebook),
         "params": params_read(tree, name.split("_", 1)[1]),
-        "outs": [{f"data/{place}": {"persist": True}}, {f"{reports}/{name}.ipynb": {"persist": True}}, *tables],
+        "outs": [
+            {f"data/{place}": {"persist": True}},
+            {f"{reports}/{name}.ipynb": {"persist": True}},
+            measures,
+            *tables,
+        ],
         "metrics": [{f"{reports}/metrics.json": kept}],
         "plots": plots,
     }

@@ -62,7 +62,7 @@ def release(root: Path, target: Path) -> dict:
     made[WEIGHTS.name] = read_record(target / WEIGHTS.name).get("code")
     manifest["code"] = {name: made.get(name) or before.get((name, digest)) for name, digest in files.items()}
     manifest["params"] = asdict(load_params(root / "params.yaml"))
-    metrics = {s: root / "reports" / s / "metrics.json" for s in ("03_critics", "04_eac/full", "05_hef/full")}
+    metrics = {s: root / "reports" / s / "measures.json" for s in ("03_critics", "04_eac/full", "05_hef/full")}
     manifest["measured"] = {s: json.loads(p.read_text()) for s, p in metrics.items() if p.is_file()}
     write_atomic(target / "manifest.json", json.dumps(manifest, indent=2) + "\n")
     return manifest

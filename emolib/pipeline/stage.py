@@ -83,7 +83,7 @@ class Stage:
 
     @property
     def reports(self) -> Path:
-        """What people read: ``reports/<stage>[/<variant>]``, with ``figures/``, ``plots/`` and ``metrics.json`` in it."""
+        """What people read: ``reports/<stage>[/<variant>]``, with figures, plots, tables and metrics in it."""
         return self.root / "reports" / self.name / self.variant
 
     @property
@@ -135,8 +135,13 @@ class Stage:
         write_atomic(self.reports / f"{name}.md", shown.to_markdown(index=False, disable_numparse=True) + "\n")
         return write_atomic(self.reports / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
 
-    def save_metrics(self, metrics: dict) -> Path:
-        """Saves flat metrics (numbers; the unit in the key) as ``metrics.json``, the peak memory of the stage so far with them."""
-        metrics = metrics | {"peak_memory_mib": peak_memory()}
-        flat = {k: (round(float(v), 6) if not isinstance(v, int | str) else v) for k, v in metrics.items()}
-        return write_atomic(self.reports / "metrics.json", json.dumps(flat, indent=2) + "\n")
+    def save_metrics(self, metrics: dict, *shown: str) -> Path:
+        """Saves flat metrics (numbers; the unit in the key): all as ``measures.json``, those that ``shown`` names as ``metrics.json``.
+
+        ``metrics.json`` is what ``dvc metrics show`` and ``dvc exp show`` print, with the peak memory of the stage so far. Four digits:
+        a training on another machine changes the third. Returns the path of ``metrics.json``.
+        """
+        flat = {k: (float(f"{float(v):.4g}") if not isinstance(v, int | str) else v) for k, v in metrics.items()}
+        write_atomic(self.reports / "measures.json", json.dumps(flat, indent=2) + "\n")
+        few = {name: flat[name] for name in shown} | {"peak_memory_mib": peak_memory()}
+        return write_atomic(self.reports / "metrics.json", json.dumps(few, indent=2) + "\n")
