@@ -74,8 +74,9 @@ def test_sinusoids_by_hand():
     torch.testing.assert_close(rows[1], torch.tensor([np.sin(1), np.cos(1), np.sin(0.01), np.cos(0.01)]).float())
 
 
-def test_save_and_load(tmp_path):
-    eac = small("gru")
+@pytest.mark.parametrize("variant", ["full", "mlp", "gru"])
+def test_save_and_load(tmp_path, variant):
+    eac = small(variant)
     eac.beta_mean.fill_(3.0)
     again = Eac.load(eac.save(tmp_path / "eac.safetensors"))
     args = inputs(eac)

@@ -92,7 +92,8 @@ def copy_tree(root: Path, target: Path) -> None:
 def test_notebooks(root: Path) -> int:
     """nbval over every notebook of ``root``: each runs again on what the pipeline left, cell by cell."""
     command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
-    return subprocess.run([*command, "-p", "no:cacheprovider", "notebooks"], cwd=root).returncode
+    side_by_side = ["-n", "logical", "--dist", "loadfile"]
+    return subprocess.run([*command, *side_by_side, "-p", "no:cacheprovider", "notebooks"], cwd=root).returncode
 
 
 def main() -> int:
