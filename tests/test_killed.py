@@ -12,6 +12,7 @@ import toy
 
 FULL = bool(os.environ.get("EMOLIB_CHECK"))  # `make check`: more steps, more kills
 STEPS, KILLS = (24, 30) if FULL else (3, 2)
+SOON, LATE = (0.05, 0.35) if FULL else (0.15, 0.9)  # when a run is killed, as a share of how long a whole one takes
 
 
 def started(folder: Path) -> subprocess.Popen:
@@ -39,7 +40,7 @@ def test_killed_again_and_again_the_bytes_are_the_same(tmp_path):
     for _ in range(4 * KILLS):
         process = started(killed)
         try:
-            process.wait(timeout=chance.uniform(0.15, 0.9) * length)
+            process.wait(timeout=chance.uniform(SOON, LATE) * length)
             break  # it came through
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
