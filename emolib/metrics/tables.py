@@ -53,7 +53,7 @@ def _line(head: dict, metrics, ours: dict | None, paper: dict, names: dict) -> d
         value, low, high = ours[metric] if ours else (np.nan, np.nan, np.nan)
         name = names.get(metric, metric) + (" ↑" if HIGHER_IS_BETTER[metric] else " ↓")
         line[name] = value
-        line[f"{metric} 95% CI"] = f"{low:.3f}..{high:.3f}" if np.isfinite([low, high]).all() else ""
+        line[f"{metric} 95% CI"] = f"{low:.3g}..{high:.3g}" if np.isfinite([low, high]).all() else ""
         line[f"{metric} paper"] = paper.get(metric, np.nan)
     return line
 

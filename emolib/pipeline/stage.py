@@ -35,11 +35,16 @@ def peak_memory() -> int:
     return kilobytes // 1024
 
 
-def _cell(value, floatfmt: str) -> str:
-    """A table's cell as text; what is missing is empty, not nan."""
+def _cell(value, digits: int = 3) -> str:
+    """A table's cell as text: three digits of a measured number, which is where a training on another machine differs (README).
+
+    What is missing is empty, not nan.
+    """
     if value is None or value is pd.NA or value != value:
         return ""
-    return format(value, floatfmt) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 @dataclass(frozen=True)
@@ -129,11 +134,15 @@ class Stage:
         ending, content = packed(as_image(figure, dpi), shows_pictures(figure))
         return write_atomic(self.figures / f"{name}{ending}", content)
 
-    def save_table(self, name: str, frame, floatfmt: str = ".3f") -> Path:
-        """Saves a pandas table as ``<name>.csv`` and ``<name>.md``; returns the csv's path."""
-        shown = frame.map(lambda value: _cell(value, floatfmt))
+    def save_table(self, name: str, frame) -> Path:
+        """Saves a pandas table as ``<name>.csv`` and ``<name>.md``; returns the csv's path.
+
+        Numbers have three digits; in columns that end in " paper", as many as the paper gives.
+        """
+        exact = {column: column.endswith(" paper") for column in frame.columns}
+        shown = frame.apply(lambda column: column.map(lambda value: _cell(value, 6 if exact[column.name] else 3)))
         write_atomic(self.reports / f"{name}.md", shown.to_markdown(index=False, disable_numparse=True) + "\n")
-        return write_atomic(self.reports / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
+        return write_atomic(self.reports / f"{name}.csv", shown.to_csv(index=False))
 
     def save_metrics(self, metrics: dict, *shown: str) -> Path:
         """Saves flat metrics (numbers; the unit in the key): all as ``measures.json``, those that ``shown`` names as ``metrics.json``.
