@@ -146,16 +146,26 @@ def test_judges_are_the_weights_of_stage_03(tmp_path):
 def test_tables_and_metrics_of_a_stage(tmp_path):
     stage = Stage("07_evaluation", "", tmp_path, None)
     table = pd.DataFrame(
-        {"method": ["a", "b"], "psnr_db": [31.23456789, float("nan")], "n": [30000, 4], "db paper": [30.09, 2.5]}
+        {
+            "method": ["a", "b"],
+            "psnr_db": [31.2678, float("nan")],
+            "csim": [0.99645, 0.219],
+            "n": [30000, 4],
+            "db paper": [30.09, 2.5],
+        }
     )
     path = stage.save_table("table", table)
-    assert path.read_text().splitlines() == ["method,psnr_db,n,db paper", "a,31.2,30000,30.09", "b,,4,2.5"]
+    assert path.read_text().splitlines() == [
+        "method,psnr_db,csim,n,db paper",
+        "a,31.3,0.996,30000,30.09",
+        "b,,0.22,4,2.5",
+    ]
     shown = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in path.with_suffix(".md").read_text().splitlines()
     ]
-    assert shown[0] == ["method", "psnr_db", "n", "db paper"] and shown[2:] == [
-        ["a", "31.2", "30000", "30.09"],
-        ["b", "", "4", "2.5"],
+    assert shown[0] == ["method", "psnr_db", "csim", "n", "db paper"] and shown[2:] == [
+        ["a", "31.3", "0.996", "30000", "30.09"],
+        ["b", "", "0.22", "4", "2.5"],
     ]
     metrics = {"efd": np.float32(0.123456789), "n_clips": 12345, "lpips_is": "LPIPS"}
     few = json.loads((path := stage.save_metrics(metrics, "efd")).read_text())

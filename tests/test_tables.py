@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emolib.metrics.digits import digits
 from emolib.metrics.protocol import METRICS, Row, Spread
 from emolib.metrics.tables import PAPER_CORPUS, claims, orderings, table1, table2, table3
 
@@ -63,3 +64,12 @@ def test_the_papers_claims_hold_in_the_papers_own_numbers():
     for _, _, _, metric, difference in claims():
         if np.isfinite(difference):
             assert (difference > 0) == (metric in ("Sync", "CSIM", "PSNR", "SSIM"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.2196, "0.22"), (1.5236, "1.5"), (0.99645, "0.996"), (1.0, "1"), (31.2822, "31.3"), (15840.4, "15840")]
+    + [(0.00641, "0.0064"), (0.0, "0"), (-0.0325, "-0.033"), (1.2e-7, "1.2e-07")],
+)
+def test_digits(value, text):
+    assert digits(value) == text

@@ -8,6 +8,7 @@ measured here are never shown as MEAD's. What must agree is not the numbers but 
 import numpy as np
 import pandas as pd
 
+from emolib.metrics.digits import digits
 from emolib.metrics.protocol import HIGHER_IS_BETTER, METRICS, Row, Spread, paired_difference, summary
 
 PAPER_CORPUS = "paper (MEAD)"
@@ -53,7 +54,7 @@ def _line(head: dict, metrics, ours: dict | None, paper: dict, names: dict) -> d
         value, low, high = ours[metric] if ours else (np.nan, np.nan, np.nan)
         name = names.get(metric, metric) + (" ↑" if HIGHER_IS_BETTER[metric] else " ↓")
         line[name] = value
-        line[f"{metric} 95% CI"] = f"{low:.3g}..{high:.3g}" if np.isfinite([low, high]).all() else ""
+        line[f"{metric} 95% CI"] = f"{digits(low)}..{digits(high)}" if np.isfinite([low, high]).all() else ""
         line[f"{metric} paper"] = paper.get(metric, np.nan)
     return line
 

@@ -15,6 +15,7 @@ import pandas as pd
 from emolib.errors import EmolibError
 from emolib.face.loaders import SHIPPED
 from emolib.files import write_atomic
+from emolib.metrics.digits import digits
 from emolib.params import Params, load_params
 from emolib.pipeline.figures import as_image, packed, shows_pictures
 from emolib.train.loop import Run, Training, train
@@ -35,16 +36,13 @@ def peak_memory() -> int:
     return kilobytes // 1024
 
 
-def _cell(value, digits: int = 3) -> str:
-    """A table's cell as text: three digits of a measured number, which is where a training on another machine differs (README).
-
-    What is missing is empty, not nan.
-    """
+def _cell(value, exact: bool) -> str:
+    """A table's cell as text; of a measured number, its :func:`digits`. What is missing is empty, not nan."""
     if value is None or value is pd.NA or value != value:
         return ""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    return f"{value:.6g}" if exact else digits(value)
 
 
 @dataclass(frozen=True)
@@ -137,10 +135,9 @@ class Stage:
     def save_table(self, name: str, frame) -> Path:
         """Saves a pandas table as ``<name>.csv`` and ``<name>.md``; returns the csv's path.
 
-        Numbers have three digits; in columns that end in " paper", as many as the paper gives.
+        Measured numbers have the :func:`digits` that another machine would have, too; columns that end in " paper" those of the paper.
         """
-        exact = {column: column.endswith(" paper") for column in frame.columns}
-        shown = frame.apply(lambda column: column.map(lambda value: _cell(value, 6 if exact[column.name] else 3)))
+        shown = frame.apply(lambda column: column.map(lambda value: _cell(value, str(column.name).endswith(" paper"))))
         write_atomic(self.reports / f"{name}.md", shown.to_markdown(index=False, disable_numparse=True) + "\n")
         return write_atomic(self.reports / f"{name}.csv", shown.to_csv(index=False))
 
