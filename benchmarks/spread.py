@@ -1,6 +1,6 @@
 """What training anew on another machine changes: the difference of every measure between two runs of the pipeline.
 
-    OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 make repro PROFILE=cpu
+    OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 make repro PROFILE=cpu
     python benchmarks/spread.py reports .profiles/cpu/reports
 
 A kind of measure (efd, lmd_px256, ...) has as many differences as there are rows that measure it; shown are their largest and their
