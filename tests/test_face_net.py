@@ -9,9 +9,11 @@ from PIL import Image
 
 from emolib.errors import EmolibError
 from emolib.face import finding
+from emolib.face.alignment import interocular
 from emolib.face.arkit import ARKIT
 from emolib.face.finding import crop, find, read, rois_of
 from emolib.face.landmarker import POINTS, SHAPE_INDEX, SHAPE_NAMES, WEIGHTS, load_face_net
+from emolib.face.landmarks import detect
 from emolib.weights import save_weights, verify
 
 ASTRONAUT = skimage.data.astronaut()
@@ -136,3 +138,12 @@ def test_foundation_is_whole_and_says_where_it_is_from():
     for name in manifest["files"]:
         assert manifest["origins"][name]["licence"] and name in (WEIGHTS.parent / "NOTICE").read_text()
     assert (WEIGHTS.parent / "LICENSE-Apache-2.0").is_file()
+
+
+def test_the_68_points_lie_where_dlib_sees_them():
+    assert len(finding.IBUG68) == len(set(finding.IBUG68)) == 68
+    (seen,) = detect(ASTRONAUT)
+    (face,) = find(ASTRONAUT)
+    off = np.linalg.norm(face.landmarks - seen.landmarks, axis=1) / interocular(seen.landmarks)
+    assert off[17:].mean() < 0.05 and off[17:].max() < 0.1
+    assert off[:17].mean() < 0.06
