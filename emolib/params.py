@@ -8,7 +8,6 @@ cannot be set with ``dvc exp run -S``). The defaults below *are* the ``cpu`` pro
 
 import argparse
 import dataclasses
-import difflib
 import sys
 import typing
 from dataclasses import dataclass, field
@@ -19,28 +18,15 @@ import yaml
 from emolib.errors import EmolibError
 from emolib.files import write_atomic
 from emolib.prompts import TEMPLATES
+from emolib.values import checked, choice, closest, number, read_yaml, text, texts
 
 # Real corpora; how they are split by default and as MEAD's owners do; MEAD's cameras.
 CORPORA = ("mead", "ravdess", "cremad")
 SPLITS = ("identity", "official")
 VIEWS = ("front", "down", "top", "left_30", "left_60", "right_30", "right_60")  # MEAD's cameras
-
-
-def _number(default, low, high, doc, scoring=False):
-    """scoring: the parameter is for what is measured on finished weights; they do not depend on it."""
-    return field(default=default, metadata={"low": low, "high": high, "doc": doc, "scoring": scoring})
-
-
-def _choice(default, choices, doc):
-    return field(default=default, metadata={"choices": tuple(choices), "doc": doc})
-
-
-def _text(default, doc):
-    return field(default=default, metadata={"doc": doc})
-
-
-def _texts(default, doc):
-    return field(default_factory=lambda: tuple(default), metadata={"doc": doc})
+# The rows of Table 3, and those that the later notebooks compare.
+EAC_VARIANTS, EAC_COMPARED = ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), ("full", "onehot", "lm")
+HEF_VARIANTS, HEF_COMPARED = ("full", "wo_res", "wo_hie"), ("full",)
 
 
 def section_types() -> dict[str, type]:
@@ -65,145 +51,148 @@ class Section:
 class Base:
     """What every stage shares."""
 
-    seed: int = _number(7, 0, 2**31 - 1, "the one seed every random draw comes from")
-    size: int = _number(128, 32, 1024, "side of the aligned face crop, pixels")
-    device: str = _choice("auto", ("auto", "cpu", "cuda"), "auto takes a GPU where there is one")
-    precision: str = _choice("no", ("no", "bf16", "fp16"), "mixed precision of training (accelerate)")
-    face_model: str = _text(
+    seed: int = number(7, 0, 2**31 - 1, "the one seed every random draw comes from")
+    size: int = choice(128, (32, 64, 128, 256, 512, 1024), "side of the aligned face crop, pixels")
+    device: str = choice("auto", ("auto", "cpu", "cuda"), "auto takes a GPU where there is one")
+    precision: str = choice("no", ("no", "bf16", "fp16"), "mixed precision of training (accelerate)")
+    face_model: str = text(
         "", "file of another face model (npz, BFM09's .mat, the ICT kit's folder); none: the shipped one"
     )
 
 
 @dataclass(frozen=True)
 class Data:
-    corpus: str = _choice("synth", ("synth", "mead", "ravdess", "cremad"), "which corpus; all but synth need root")
-    root: str = _text("", "folder of a real corpus as its owner packs it")
-    train_identities: int = _number(24, 1, 1000, "identities to train on (the paper: 36)")
-    test_identities: int = _number(6, 1, 1000, "identities never trained on")
-    takes: int = _number(1, 1, 100, "clips for each identity x emotion x intensity")
-    seconds: float = _number(1.6, 0.6, 30.0, "length of a synthetic clip, s")
-    clips_per_identity: int = _number(12, 8, 22, "of the 22 emotion x intensity pairs, how many (8: one an emotion)")
-    unseen_emotions: int = _number(6, 0, 6, "compound and new emotions that test people show too, in no other split")
-    randomise: bool = _choice(
+    corpus: str = choice("synth", ("synth", "mead", "ravdess", "cremad"), "which corpus; all but synth need root")
+    root: str = text("", "folder of a real corpus as its owner packs it")
+    train_identities: int = number(24, 1, 1000, "identities to train on (the paper: 36)")
+    test_identities: int = number(6, 1, 1000, "identities never trained on")
+    takes: int = number(1, 1, 100, "clips for each identity x emotion x intensity")
+    seconds: float = number(1.6, 0.6, 30.0, "length of a synthetic clip, s")
+    clips_per_identity: int = number(12, 8, 22, "of the 22 emotion x intensity pairs, how many (8: one an emotion)")
+    unseen_emotions: int = number(6, 0, 6, "compound and new emotions that test people show too, in no other split")
+    randomise: bool = choice(
         False, (True, False), "train on random skins, scenes, crops and occluders: for generators of real photographs"
     )
-    templates: tuple[str, ...] = _texts(
+    templates: tuple[str, ...] = texts(
         TEMPLATES,
         "wordings of an emotion prompt; {} is the adjective",
+        gap=True,
     )
 
 
 @dataclass(frozen=True)
 class Fitting:
-    iterations: int = _number(4, 1, 1000, "Gauss-Newton iterations of the landmark term")
-    photometric: int = _number(15, 0, 10000, "photometric iterations for a single image (0: landmarks and colour only)")
-    workers: int = _number(2, 1, 256, "processes that fit clips side by side")
-    turned_people: int = _number(4, 1, 1000, "people whose heads are fitted at all angles, 16 portraits each")
+    iterations: int = number(4, 1, 1000, "Gauss-Newton iterations of the landmark term")
+    photometric: int = number(15, 0, 10000, "photometric iterations for a single image (0: landmarks and colour only)")
+    workers: int = number(2, 1, 256, "processes that fit clips side by side")
+    turned_people: int = number(4, 1, 1000, "people whose heads are fitted at all angles, 16 portraits each")
 
 
 @dataclass(frozen=True)
 class Critics:
-    batch_size: int = _number(32, 1, 4096, "images a step")
-    lr: float = _number(2e-3, 1e-7, 1.0, "AdamW learning rate, warmed up, then down along a cosine")
-    frames_per_clip: int = _number(8, 1, 1000, "frames of each clip that emotion nets and image tower train on")
-    cache_mb: int = _number(1024, 1, 10**6, "memory for decoded frames, MB; a larger corpus is sampled")
-    emotion_steps: int = _number(900, 1, 10**7, "steps of each of the two emotion nets")
-    sync_steps: int = _number(400, 1, 10**7, "steps of SyncNet")
-    sync_batch: int = _number(64, 16, 4096, "windows a step of SyncNet, 8 of each clip")
-    clip_steps: int = _number(400, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
-    clip_model: str = _text("minilm-face", "open_clip model of AME; minilm-face is ours, trained here")
-    clip_pretrained: str = _text(
+    batch_size: int = number(32, 1, 4096, "images a step")
+    lr: float = number(2e-3, 1e-7, 1.0, "AdamW learning rate, warmed up, then down along a cosine")
+    frames_per_clip: int = number(8, 1, 1000, "frames of each clip that emotion nets and image tower train on")
+    cache_mb: int = number(1024, 1, 10**6, "memory for decoded frames, MB; a larger corpus is sampled")
+    emotion_steps: int = number(900, 1, 10**7, "steps of each of the two emotion nets")
+    sync_steps: int = number(400, 1, 10**7, "steps of SyncNet")
+    sync_batch: int = number(64, 16, 4096, "windows a step of SyncNet, 8 of each clip", step=8)
+    clip_steps: int = number(400, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
+    clip_model: str = text("minilm-face", "open_clip model of AME; minilm-face is ours, trained here")
+    clip_pretrained: str = text(
         "", "open_clip tag or weights file of clip_model, e.g. openai for ViT-B-32; none for ours"
     )
 
 
 @dataclass(frozen=True)
 class Eac(Section):
-    variants: tuple[str, ...] = _texts(
-        ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), "Table 3 rows of EAC; a DVC matrix"
+    variants: tuple[str, ...] = texts(
+        EAC_VARIANTS, "Table 3 rows of EAC; a DVC matrix", choices=EAC_VARIANTS, needed=EAC_COMPARED
     )
-    steps: int = _number(400, 1, 10**7, "optimiser steps")
-    batch_size: int = _number(16, 1, 4096, "clips a step (the paper: 128)")
-    frames: int = _number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
-    window: int = _number(20, 4, 100, "W, mel frames (10 ms) about a video frame")
-    dim: int = _number(128, 16, 2048, "width C of the Transformer and of the intensity token")
-    depth: int = _number(2, 1, 48, "layers of Phi and of the audio encoder")
-    keys: int = _number(2, 1, 64, "frames a clip that are decoded for the image losses and e_img")
-    renders: int = _number(8, 1, 4096, "results rendered a step, for L_emo and L_rec")
-    render_size: int = _number(96, 32, 512, "side of what is rendered for L_emo and L_rec, pixels")
-    test_clips: int = _number(22, 1, 10**6, "test clips that the scores are measured on", scoring=True)
-    lr: float = _number(2e-3, 1e-7, 1.0, "Adam's peak learning rate (Sec. 4.1: 2e-4)")
-    lambda_clip: float = _number(1.0, 0.0, 1e4, "Eq. 5")
-    lambda_emo: float = _number(1.0, 0.0, 1e4, "Eq. 5")
-    lambda_rec: float = _number(100.0, 0.0, 1e4, "Eq. 5")
-    lambda_lm: float = _number(0.1, 0.0, 1e4, "Eq. 5")
-    lambda_reg: float = _number(0.01, 0.0, 1e4, "Eq. 5")
+    steps: int = number(400, 1, 10**7, "optimiser steps")
+    batch_size: int = number(16, 1, 4096, "clips a step (the paper: 128)")
+    frames: int = number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
+    window: int = number(20, 4, 100, "W, mel frames (10 ms) about a video frame")
+    dim: int = number(128, 16, 2048, "width C of the Transformer and of the intensity token", step=4)
+    depth: int = number(2, 1, 48, "layers of Phi and of the audio encoder")
+    keys: int = number(2, 1, 64, "frames a clip that are decoded for the image losses and e_img")
+    renders: int = number(8, 1, 4096, "results rendered a step, for L_emo and L_rec")
+    render_size: int = number(96, 32, 512, "side of what is rendered for L_emo and L_rec, pixels")
+    test_clips: int = number(22, 1, 10**6, "test clips that the scores are measured on", scoring=True)
+    lr: float = number(2e-3, 1e-7, 1.0, "Adam's peak learning rate (Sec. 4.1: 2e-4)")
+    lambda_clip: float = number(1.0, 0.0, 1e4, "Eq. 5")
+    lambda_emo: float = number(1.0, 0.0, 1e4, "Eq. 5")
+    lambda_rec: float = number(100.0, 0.0, 1e4, "Eq. 5")
+    lambda_lm: float = number(0.1, 0.0, 1e4, "Eq. 5")
+    lambda_reg: float = number(0.01, 0.0, 1e4, "Eq. 5")
 
 
 @dataclass(frozen=True)
 class Hef(Section):
-    variants: tuple[str, ...] = _texts(("full", "wo_res", "wo_hie"), "Table 3 rows of HEF; a DVC matrix")
-    steps: int = _number(120, 1, 10**7, "optimiser steps of the generator")
-    batch_size: int = _number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
-    channels: int = _number(2048, 256, 2**18, "a feature map of side r has channels / r channels in each of its parts")
-    channels_max: int = _number(64, 8, 1024, "and at most so many")
-    detail: bool = _choice(True, (True, False), "carry the warped source's own bands (ours; the paper: false)")
-    mesh_motion: bool = _choice(True, (True, False), "flows refine the mesh's motion (ours; the paper: false)")
-    lr: float = _number(2e-3, 1e-7, 1.0, "Adam learning rate (Sec. 4.1)")
-    precision: str = _choice("bf16", ("no", "bf16", "fp16"), "mixed precision of this stage: convolutions gain most")
-    ema: float = _number(0.98, 0.0, 0.99999, "decay of the averaged weights")
-    lambda_rec: float = _number(5.0, 0.0, 1e4, "Eq. 11")
-    lambda_p: float = _number(5.0, 0.0, 1e4, "Eq. 11")
-    lambda_adv: float = _number(1.0, 0.0, 1e4, "Eq. 11")
-    lpips_net: str = _choice("alex", ("alex", "squeeze", "vgg"), "backbone of L_p")
-    adversary_ramp: float = _number(1.0, 0.0, 1.0, "share of the run in which lambda_adv rises to its value")
-    r1: float = _number(1.0, 0.0, 1e4, "weight of the discriminator's gradient penalty")
-    focus: float = _number(4.0, 0.0, 100.0, "extra weight of mouth and eyes in L_rec (ours; the paper: 0)")
-    predicted: float = _number(0.5, 0.0, 1.0, "share of steps with EAC's beta in Eq. 7, not the fitted one")
-    same_clip: float = _number(
-        0.25, 0.0, 1.0, "share of sources from the drive's own clip, as at test (ours; paper: 0)"
+    variants: tuple[str, ...] = texts(
+        HEF_VARIANTS, "Table 3 rows of HEF; a DVC matrix", choices=HEF_VARIANTS, needed=HEF_COMPARED
     )
-    recolour: bool = _choice(True, (True, False), "random colours, the same for source and drive (ours)")
-    test_pairs: int = _number(16, 1, 10**4, "test clips that are scored, 4 frames each", scoring=True)
+    steps: int = number(120, 1, 10**7, "optimiser steps of the generator")
+    batch_size: int = number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
+    channels: int = number(2048, 256, 2**18, "a feature map of side r has channels / r channels in each of its parts")
+    channels_max: int = number(64, 8, 1024, "and at most so many")
+    detail: bool = choice(True, (True, False), "carry the warped source's own bands (ours; the paper: false)")
+    mesh_motion: bool = choice(True, (True, False), "flows refine the mesh's motion (ours; the paper: false)")
+    lr: float = number(2e-3, 1e-7, 1.0, "Adam learning rate (Sec. 4.1)")
+    precision: str = choice("bf16", ("no", "bf16", "fp16"), "mixed precision of this stage: convolutions gain most")
+    ema: float = number(0.98, 0.0, 0.99999, "decay of the averaged weights")
+    lambda_rec: float = number(5.0, 0.0, 1e4, "Eq. 11")
+    lambda_p: float = number(5.0, 0.0, 1e4, "Eq. 11")
+    lambda_adv: float = number(1.0, 0.0, 1e4, "Eq. 11")
+    lpips_net: str = choice("alex", ("alex", "squeeze", "vgg"), "backbone of L_p")
+    adversary_ramp: float = number(1.0, 0.0, 1.0, "share of the run in which lambda_adv rises to its value")
+    r1: float = number(1.0, 0.0, 1e4, "weight of the discriminator's gradient penalty")
+    focus: float = number(4.0, 0.0, 100.0, "extra weight of mouth and eyes in L_rec (ours; the paper: 0)")
+    predicted: float = number(0.5, 0.0, 1.0, "share of steps with EAC's beta in Eq. 7, not the fitted one")
+    same_clip: float = number(0.25, 0.0, 1.0, "share of sources from the drive's own clip, as at test (ours; paper: 0)")
+    recolour: bool = choice(True, (True, False), "random colours, the same for source and drive (ours)")
+    test_pairs: int = number(16, 1, 10**4, "test clips that are scored, 4 frames each", scoring=True)
 
 
 @dataclass(frozen=True)
 class Ecg:
-    content_steps: int = _number(200, 1, 10**7, "steps of the sound-class recogniser that stands for DeepSpeech")
-    landmark_steps: int = _number(300, 1, 10**7, "steps of the landmark generator G_L")
-    landmark_batch: int = _number(64, 1, 4096, "video frames a step of G_L (Sec. 4.1 of Sinha et al.: 256)")
-    texture_steps: int = _number(120, 1, 10**7, "steps of the texture generator G_T")
-    texture_batch: int = _number(4, 1, 512, "pairs of frames a step of G_T (Sec. 4.1: 4)")
-    texture_width: int = _number(16, 8, 256, "channels of G_T at full resolution, a multiple of 8")
-    landmark_motion: bool = _text(True, "start the flow of G_T from the landmarks' own motion (the paper: no)")
-    frames_per_clip: int = _number(6, 2, 512, "frames of each clip that G_T is shown")
-    landmark_lr: float = _number(2e-3, 1e-7, 1.0, "Adam learning rate of G_L (Sec. 4.1: 2e-4)")
-    texture_lr: float = _number(5e-4, 1e-7, 1.0, "Adam learning rate of G_T (Sec. 4.1: 2e-4)")
-    lambda_ver: float = _number(1.0, 0.0, 1e4, "Eq. 4")
-    lambda_gan: float = _number(0.5, 0.0, 1e4, "Eq. 4")
-    lambda_rec: float = _number(1.0, 0.0, 1e4, "Eq. 9")
-    lambda_per: float = _number(10.0, 0.0, 1e4, "Eq. 9")
-    lambda_adv: float = _number(1.0, 0.0, 1e4, "Eq. 9")
-    perceptual: str = _choice(
+    content_steps: int = number(200, 1, 10**7, "steps of the sound-class recogniser that stands for DeepSpeech")
+    landmark_steps: int = number(300, 1, 10**7, "steps of the landmark generator G_L")
+    landmark_batch: int = number(64, 1, 4096, "video frames a step of G_L (Sec. 4.1 of Sinha et al.: 256)")
+    texture_steps: int = number(120, 1, 10**7, "steps of the texture generator G_T")
+    texture_batch: int = number(4, 1, 512, "pairs of frames a step of G_T (Sec. 4.1: 4)")
+    texture_width: int = number(16, 8, 256, "channels of G_T at full resolution", step=8)
+    landmark_motion: bool = choice(
+        True, (True, False), "start the flow of G_T from the landmarks' own motion (the paper: no)"
+    )
+    frames_per_clip: int = number(6, 2, 512, "frames of each clip that G_T is shown")
+    landmark_lr: float = number(2e-3, 1e-7, 1.0, "Adam learning rate of G_L (Sec. 4.1: 2e-4)")
+    texture_lr: float = number(5e-4, 1e-7, 1.0, "Adam learning rate of G_T (Sec. 4.1: 2e-4)")
+    lambda_ver: float = number(1.0, 0.0, 1e4, "Eq. 4")
+    lambda_gan: float = number(0.5, 0.0, 1e4, "Eq. 4")
+    lambda_rec: float = number(1.0, 0.0, 1e4, "Eq. 9")
+    lambda_per: float = number(10.0, 0.0, 1e4, "Eq. 9")
+    lambda_adv: float = number(1.0, 0.0, 1e4, "Eq. 9")
+    perceptual: str = choice(
         "squeeze", ("squeeze", "alex", "vgg"), "backbone of Eq. 7 (the paper: vgg, ten times the cost)"
     )
-    one_shot_steps: int = _number(
+    one_shot_steps: int = number(
         5, 0, 1000, "iterations of one-shot tuning on the source (Sec. 4.1: up to 5)", scoring=True
     )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    n_clips: int = _number(12, 1, 10**6, "test clips each row is measured on")
-    n_frames: int = _number(25, 8, 10**6, "frames of each clip, from its start")
-    draws: int = _number(1000, 10, 10**6, "bootstrap draws of the 95 % intervals")
-    timed_frames: int = _number(32, 8, 10**4, "frames that the time and memory of Table 2 are measured on")
+    n_clips: int = number(12, 1, 10**6, "test clips each row is measured on")
+    n_frames: int = number(25, 8, 10**6, "frames of each clip, from its start")
+    draws: int = number(1000, 10, 10**6, "bootstrap draws of the 95 % intervals")
+    timed_frames: int = number(32, 8, 10**4, "frames that the time and memory of Table 2 are measured on")
 
 
 @dataclass(frozen=True)
 class Unseen:
-    frames: int = _number(4, 2, 100, "frames shown a row of Fig. 5")
-    clips: int = _number(16, 2, 10**4, "test clips whose sound goes into the tokens of Fig. 8")
+    frames: int = number(4, 2, 100, "frames shown a row of Fig. 5")
+    clips: int = number(16, 2, 10**4, "test clips whose sound goes into the tokens of Fig. 8")
 
 
 @dataclass(frozen=True)
@@ -219,27 +208,6 @@ class Params:
     unseen: Unseen = field(default_factory=Unseen)
 
 
-def _closest(name: str, known) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
-
-
-def _checked(name: str, value, kind, metadata):
-    """``value`` converted to ``kind`` and checked against ``metadata``, or an :class:`EmolibError` that names it."""
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value) or not value:
-            raise EmolibError(f"parameter {name} is {value!r}; expected a non-empty list of texts")
-        return tuple(value)
-    right: tuple[type, ...] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}[kind]
-    if not isinstance(value, right) or (isinstance(value, bool) and kind is not bool):
-        raise EmolibError(f"parameter {name} is {value!r}; expected a value of type {kind.__name__}")
-    if "choices" in metadata and value not in metadata["choices"]:
-        raise EmolibError(f"parameter {name} is {value!r}; expected one of {', '.join(map(str, metadata['choices']))}")
-    if "low" in metadata and not metadata["low"] <= value <= metadata["high"]:
-        raise EmolibError(f"parameter {name} is {value}; expected {metadata['low']} to {metadata['high']}")
-    return kind(value)
-
-
 def _section(cls, values, name: str):
     if not isinstance(values, dict):
         raise EmolibError(f"parameter section {name} is {values!r}; expected a mapping")
@@ -248,9 +216,9 @@ def _section(cls, values, name: str):
     for key in values:
         if key not in fields:
             raise EmolibError(
-                f"unknown parameter {name}.{key}{_closest(str(key), fields)}; {name} has: {', '.join(fields)}"
+                f"unknown parameter {name}.{key}{closest(str(key), fields)}; {name} has: {', '.join(fields)}"
             )
-    return cls(**{k: _checked(f"{name}.{k}", v, hints[k], fields[k].metadata) for k, v in values.items()})
+    return cls(**{k: checked(f"{name}.{k}", v, hints[k], fields[k].metadata) for k, v in values.items()})
 
 
 def from_dict(values: dict) -> Params:
@@ -261,7 +229,7 @@ def from_dict(values: dict) -> Params:
     for key in values:
         if key not in sections:
             raise EmolibError(
-                f"unknown parameter section {key}{_closest(str(key), sections)}; expected: {', '.join(sections)}"
+                f"unknown parameter section {key}{closest(str(key), sections)}; expected: {', '.join(sections)}"
             )
     return Params(**{k: _section(sections[k], v, k) for k, v in values.items()})
 
@@ -271,11 +239,13 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     path = Path(path)
     if not path.is_file():
         raise EmolibError(f"no parameter file at {path}; run from the project's root or write one with --write")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise EmolibError(f"{path} is not valid YAML: {str(error).splitlines()[0]}; mend it or write it anew") from None
-    return from_dict(values or {})
+    values = read_yaml(path)
+    params = from_dict({} if values is None else values)
+    if params.data.corpus != "synth" and not params.data.root:
+        raise EmolibError(
+            f"parameter data.corpus is '{params.data.corpus}' and data.root is empty; expected the folder that holds it"
+        )
+    return params
 
 
 def as_yaml(params: Params | None = None) -> str:
@@ -289,8 +259,8 @@ def as_yaml(params: Params | None = None) -> str:
         for f in dataclasses.fields(kind):
             value = getattr(getattr(params, section), f.name)
             value = list(value) if isinstance(value, tuple) else value
-            text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
-            lines.append(f"  {f.name}: {text}  # {f.metadata['doc']}")
+            written = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+            lines.append(f"  {f.name}: {written}  # {f.metadata['doc']}")
     return "\n".join(lines) + "\n"
 
 

@@ -22,7 +22,7 @@ PACKAGES = ("emolib", "synthface")
 LEVELS = [
     level.split()
     for level in (
-        "emolib errors files fingerprint emotions",
+        "emolib errors files fingerprint emotions values",
         "params weights compat prompts",
         "media",
         "face.kernels",
@@ -47,7 +47,8 @@ ALLOWED = {
     "files": "",
     "fingerprint": "",
     "emotions": "",
-    "params": "errors files prompts",
+    "params": "errors files prompts values",
+    "values": "errors",
     "weights": "errors files",
     "compat": "",
     "prompts": "errors emotions",

@@ -54,6 +54,26 @@ def test_the_papers_hyper_parameters_are_in_its_profile():
         ({"base": {"device": "tpu"}}, "parameter base.device is 'tpu'; expected one of auto, cpu, cuda"),
         ({"hef": {"variants": []}}, "parameter hef.variants is []"),
         ({"hef": 3}, "parameter section hef is 3"),
+        (
+            {"hef": {"variants": ["full", "typo"]}},
+            "parameter hef.variants names 'typo'; expected some of full, wo_res, wo_hie",
+        ),
+        ({"eac": {"variants": ["full", "../../x", "onehot", "lm"]}}, "parameter eac.variants names '../../x'"),
+        ({"eac": {"variants": ["full", "ful", "onehot", "lm"]}}, "names 'ful' (did you mean 'full'?)"),
+        ({"eac": {"variants": ["full", "onehot"]}}, "parameter eac.variants lacks lm, which later stages compare"),
+        ({"hef": {"variants": ["full", "full"]}}, "expected each text once"),
+        ({"base": {"size": 129}}, "parameter base.size is 129; expected one of 32, 64, 128"),
+        ({"eac": {"dim": 130}}, "parameter eac.dim is 130; expected a multiple of 4"),
+        ({"ecg": {"texture_width": 12}}, "parameter ecg.texture_width is 12; expected a multiple of 8"),
+        ({"ecg": {"landmark_motion": 1}}, "parameter ecg.landmark_motion is 1; expected a value of type bool"),
+        (
+            {"data": {"templates": ["a {} face", "a face"]}},
+            "parameter data.templates has 'a face'; expected the gap {} once",
+        ),
+        ({"data": {"templates": ["a {0} face {}"]}}, "has 'a {0} face {}'"),
+        ({"eac": {"lr": float("nan")}}, "parameter eac.lr is nan; expected 1e-07 to 1.0"),
+        ({"eac": {"lr": "fast"}}, "parameter eac.lr is 'fast'; expected a value of type float"),
+        ({"eac": {"lr": float("inf")}}, "parameter eac.lr is inf"),
         ([1], "expected sections"),
     ],
 )
@@ -103,3 +123,45 @@ def test_writing_params_anew_keeps_what_the_user_set(tmp_path, monkeypatch):
     assert load_params("conf/base.yaml") == Params()
     monkeypatch.setattr("sys.argv", ["params", "--write", "--defaults"])
     assert main() == 0 and load_params("params.yaml") == Params()
+
+
+def test_a_learning_rate_as_the_papers_write_it_is_a_number(tmp_path):
+    (tmp_path / "params.yaml").write_text("eac:\n  lr: 2e-4\n  lambda_rec: 1E2\n")
+    params = load_params(tmp_path / "params.yaml")
+    assert (params.eac.lr, params.eac.lambda_rec) == (0.0002, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe\x00e\x00a", "is not a text in UTF-8"),
+        (bytes(range(128, 256)), "is not a text in UTF-8"),
+        (b"eac: \x00", "is not valid YAML"),
+        (b"eac:\n  steps: 3\n  steps: 4\n", "steps is given twice"),
+        (b"eac: &a [*a]", "parameter section eac is"),
+        (b"[" * 5000, "is not valid YAML"),
+        (b"- 1", "expected sections"),
+        (b"0", "the parameters are 0"),
+        (b"data: {corpus: mead}", "data.corpus is 'mead' and data.root is empty; expected the folder"),
+        (b"base: {seed: !!python/object:os.system x}", "is not valid YAML"),
+        (b"base: {seed: 2026-13-45}", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_parameter_file_is_refused_in_one_sentence(tmp_path, content, said):
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(EmolibError) as error:
+        load_params(tmp_path / "params.yaml")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_folder_and_an_empty_file(tmp_path):
+    with pytest.raises(EmolibError, match="no parameter file"):
+        load_params(tmp_path)
+    (tmp_path / "params.yaml").write_text("# nothing set\n")
+    assert load_params(tmp_path / "params.yaml") == Params()
+
+
+def test_the_variants_are_those_of_the_systems():
+    from emolib import eac, hef, params
+
+    assert params.EAC_VARIANTS == tuple(eac.VARIANTS) and params.HEF_VARIANTS == hef.VARIANTS
