@@ -92,8 +92,8 @@ def test_a_cluster_of_ones_own(tmp_path, monkeypatch):
     finally:
         for process in (worker, scheduler):
             if process:
-                process.terminate()
-                process.wait(20)
+                process.kill()  # a worker asked politely may wait long for its scheduler
+                process.wait()
 
 
 def test_no_cluster_is_one_sentence(tmp_path, monkeypatch):
