@@ -44,7 +44,7 @@ Sound = str | Path | np.ndarray
 
 @dataclass(frozen=True)
 class EmotionCondition:
-    """What the emotion is taken from: exactly one of words, a face (file, Pillow image or array), a voice (file or float32 16 kHz array)."""
+    """What the emotion is taken from: exactly one of words, a face (as :func:`load_image` takes it), a voice (file or float32 16 kHz)."""
 
     text: str | None = None
     image: Source | None = None
@@ -222,7 +222,8 @@ class Talker:
     ) -> Report:
         """Makes the portrait ``source`` speak ``audio`` with ``emotion``; writes ``out`` (.mp4), whole or not at all.
 
-        source: a file, a Pillow image or an array (:func:`load_image`). audio: a file or float32 16 kHz. emotion: words or :class:`EmotionCondition`.
+        source: a file, a Pillow image or an array (:func:`load_image`). audio: a file or float32 16 kHz.
+        emotion: words or :class:`EmotionCondition`.
         intensity: 1 to 3. Options: face (n-th largest, 1 ...), pose ("generated" or "still"), blinks, seed, fps (exact; Fraction).
         progress: called with (frames done, frames in all). Raises :class:`EmolibError` for anything wrong with them.
         """
