@@ -34,7 +34,7 @@ def _drift(n: int, rate: float, rng: np.random.Generator) -> np.ndarray:
 def _stress(log_mel: np.ndarray, times: np.ndarray) -> np.ndarray:
     """How much louder the voice is than around it at ``times`` (n,) in seconds, in units of :data:`STRESS`, within 1.5."""
     loudness = log_mel.mean(axis=1)
-    above = gaussian_filter1d(loudness, SYLLABLE) - gaussian_filter1d(loudness, TREND, mode="nearest")
+    above = gaussian_filter1d(loudness, SYLLABLE) - gaussian_filter1d(loudness, TREND)
     return np.clip(np.interp(times, np.arange(len(above)) / MEL_RATE, above) / STRESS, -1.5, 1.5)
 
 

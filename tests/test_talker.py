@@ -26,7 +26,9 @@ from emolib.hef import Hef
 from emolib.media.audio import SAMPLE_RATE, decode_audio, mel, save_wav
 from emolib.media.pictures import load_image
 from emolib.media.video import read_video, video_info
-from emolib.motion import add_blinks, head_motion
+from emolib.motion import DRIFT, add_blinks, head_motion
+from emolib.motion import _drift as drifting
+from emolib.motion import _stress as stressed
 from emolib.talker import EmotionCondition, Talker, check
 from emolib.weights import sha256
 
@@ -136,6 +138,32 @@ def test_head_motion_is_small_smooth_and_about_the_neck():
     np.testing.assert_allclose(stays, np.broadcast_to(NECK, stays.shape), atol=1e-5)
     np.testing.assert_array_equal(motion, head_motion(mel(voice), 75, Fraction(25), np.random.default_rng(0)))
     assert np.isfinite(head_motion(mel(voice), 1, Fraction(25), np.random.default_rng(0))).all()
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.2, 2.4, 12])
+def test_head_motion_is_as_large_whatever_the_length(seconds):
+    """Over 100 seeds: the drift has the deviation it says, and nowhere does the head turn by over 12 degrees or 25 degrees a second."""
+    voice = np.tile(speech(), 4)[: int(seconds * SAMPLE_RATE)]
+    heard, frames = mel(voice), round(25 * seconds)
+    motion = np.stack([head_motion(heard, frames, Fraction(25), np.random.default_rng(seed)) for seed in range(100)])
+    assert np.degrees(np.ptp(motion[:, :, :3], axis=1)).max() < 12
+    assert np.degrees(np.abs(np.diff(motion[:, :, :3], axis=1))).max() * 25 < 25
+    drift = np.stack([drifting(frames, 25.0, np.random.default_rng(seed)) for seed in range(400)])
+    np.testing.assert_allclose(drift.std(axis=(0, 1)), DRIFT, rtol=0.15)
+
+
+def test_a_shorter_voice_moves_like_the_beginning_of_a_longer_one():
+    heard = mel(np.tile(speech(), 3))
+    long, short = (head_motion(heard[: 4 * n + 1], n, Fraction(25), np.random.default_rng(1)) for n in (200, 100))
+    np.testing.assert_array_equal(long[:100, 1:3], short[:, 1:3])
+    assert np.degrees(np.abs(long[:50] - short[:50])).max() < 0.05  # nods look ahead: the loudness around them counts
+
+
+def test_a_hum_brings_no_nods():
+    """A steady sound has no stress; what little it varies by is not blown up to the range of speech."""
+    hum = (0.1 * np.sin(np.arange(3 * SAMPLE_RATE) * 0.1)).astype(np.float32)
+    assert np.abs(stressed(mel(hum), np.linspace(0.5, 2.5, 50))).max() < 0.1
+    assert stressed(mel(speech()), np.linspace(0.5, 2.5, 50)).max() > 0.5
 
 
 def test_blinks_close_the_eyes():
