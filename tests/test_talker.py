@@ -196,6 +196,17 @@ def test_large_pictures_are_shrunk(tmp_path):
     assert request.image.shape == (1920, 1920, 3) and "shrunk" in request.notes[0]
 
 
+def test_what_a_user_should_know_of_a_picture_is_noted(tmp_path):
+    small = Image.fromarray(small_portrait()).resize((60, 60), Image.Resampling.LANCZOS)
+    request = check(small, VOICE, "happy", 2, tmp_path / "a.mp4")
+    assert len(request.notes) == 1 and "px wide, so the result will be soft" in request.notes[0]
+    Image.fromarray(small_portrait()).save(tmp_path / "me.png", icc_profile=b"junk")
+    request = check(tmp_path / "me.png", VOICE, EmotionCondition(image=small), 2, tmp_path / "a.mp4")
+    assert "profile" in request.notes[0] and "ignored" in request.notes[0]
+    assert request.notes[1].startswith("the emotion's picture: the face is only")
+    np.testing.assert_array_equal(request.image, small_portrait())
+
+
 def test_refusals_before_any_weights(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "file").write_text("no folder")
@@ -204,6 +215,9 @@ def test_refusals_before_any_weights(tmp_path):
         ({"source": tmp_path / "absent.png"}, "no image at"),
         ({"source": tmp_path / "text.png"}, "not an image"),
         ({"source": np.full((200, 200, 3), 90, np.uint8)}, "no face found"),
+        ({"source": small_portrait()[::-1, ::-1]}, "turn the picture by 180 degrees"),
+        ({"source": small_portrait() / 127.5 - 1}, "floats from 0 to 1"),
+        ({"source": None}, "is a NoneType"),
         ({"audio": tmp_path / "absent.wav"}, "no audio file"),
         ({"audio": tmp_path / "text.png"}, "not audio|no sound"),
         ({"audio": np.zeros(16000)}, "silent"),

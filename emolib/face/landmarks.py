@@ -27,7 +27,7 @@ ROTATIONS = (0.0, 30.0, -30.0)  # degrees
 SURE = (
     1.0  # score from which a face is believed at once: of 460 animals and things that were photographed none reached it
 )
-UNSTEADY, LIKENESS = 0.03, 0.02  # see _is_human
+UNSTEADY = 0.03  # see _is_human
 SHIFTS, SCALES, TILTS = (-0.06, 0.0, 0.06), (0.88, 1.0, 1.12), (0.0, -12.0, 12.0)
 BETTER = 0.5  # by how much a face in the turned picture must outdo a doubtful upright one
 SMALL = 64  # px: width of a face below which a user is told
@@ -118,8 +118,8 @@ def refine(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def _is_human(grey: np.ndarray, face: Face) -> bool:
     """Whether a doubtful face is one: the detector knows it again when it is upright, and its points stay where the box moves.
 
-    A weighted sum of the two, set on 430 doubtful and sure faces of 1,200 photographs: of dogs, apes, masks, lamps, bottles and profiles
-    none passed, of blurred, hidden, badly lit and bearded human faces one in a hundred failed.
+    How sure the one must be by how much the other lacks was set on 1,200 photographs, where the detector found 340 faces. Of 16 dogs,
+    apes, masks, lamps, bottles and profiles among them one passes (branches); of the human ones two fail, both blurred.
     """
     landmarks = _refine(grey, _refine(grey, face.landmarks))
     patch, _ = _upright_patch(grey, landmarks)
@@ -129,7 +129,7 @@ def _is_human(grey: np.ndarray, face: Face) -> bool:
     matrix = Alignment.from_landmarks(landmarks, 300).matrix + [[0, 0, 100], [0, 0, 100]]
     upright = warp_affine(grey, matrix, (500, 500))
     again = (f.score for degrees in TILTS for f in _search(upright, 512, degrees, threshold=-1.0))
-    return max(again, default=-1.0) - UNSTEADY * drift > LIKENESS
+    return max(again, default=-1.0) > UNSTEADY * drift
 
 
 def _believed(grey: np.ndarray, side: int, degrees: float) -> list[Face]:
