@@ -191,14 +191,15 @@ def _aligned(path: str, size: int, face: int | None):
     """(crops uint8 (T, size, size, 3), landmarks (T, 68, 2) or None to be tracked) of an image or a video."""
     from emolib.corpus.convert import aligned_frames
     from emolib.face.alignment import Alignment
-    from emolib.face.landmarks import detect
+    from emolib.face.landmarks import detect, size_notes
     from emolib.media.pictures import load_image
     from emolib.media.video import video_info
 
     if not Path(path).is_file():
         raise EmolibError(f"no file at {path}; give an image or a video")
     try:
-        image = load_image(path)
+        notes: list[str] = []
+        image = load_image(path, notes)
     except EmolibError as not_an_image:
         try:
             video_info(path)
@@ -208,6 +209,8 @@ def _aligned(path: str, size: int, face: int | None):
             raise EmolibError("--face is for images; in a video the largest face is fitted") from None
         return aligned_frames(Path(path), size), None
     found = detect(image, face=face)[0]
+    for note in notes + size_notes(found):
+        print(f"emolib: {note}", file=sys.stderr)
     alignment = Alignment.from_landmarks(found.landmarks, size)
     return alignment.crop(image)[None], alignment.points(found.landmarks)[None]
 

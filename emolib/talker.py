@@ -24,12 +24,12 @@ from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.behaviour import blinks
 from emolib.face.fitting import fit_photograph
-from emolib.face.landmarks import Face, detect
+from emolib.face.landmarks import Face, detect, size_notes
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef, make_drive
 from emolib.media.audio import check_audio, frame_count, load_audio, mel
-from emolib.media.pictures import load_image, to_frames, to_rgb8, to_tensor
+from emolib.media.pictures import Source, load_image, to_frames, to_tensor
 from emolib.media.video import VideoWriter, check_output
 from emolib.motion import add_blinks, head_motion
 from emolib.weights import PRETRAINED, verify
@@ -39,16 +39,16 @@ MAX_SIDE = 1920  # px; larger pictures are shrunk: players stop at 4096 and ever
 POSES = ("generated", "still")
 BATCH = 8  # frames made at once
 
-Picture = str | Path | np.ndarray
+Sound = str | Path | np.ndarray
 
 
 @dataclass(frozen=True)
 class EmotionCondition:
-    """What the emotion is taken from: exactly one of words, a face (file or uint8 array), a voice (file or float32 16 kHz array)."""
+    """What the emotion is taken from: exactly one of words, a face (as :func:`load_image` takes it), a voice (file or float32 16 kHz)."""
 
     text: str | None = None
-    image: Picture | None = None
-    audio: Picture | None = None
+    image: Source | None = None
+    audio: Sound | None = None
 
     def __post_init__(self):
         given = [name for name in ("text", "image", "audio") if getattr(self, name) is not None]
@@ -93,11 +93,7 @@ class Report:
     wall_s: float
 
 
-def _picture(source: Picture) -> np.ndarray:
-    return to_rgb8(source) if isinstance(source, np.ndarray) else load_image(source)
-
-
-def _sound(audio: Picture) -> np.ndarray:
+def _sound(audio: Sound) -> np.ndarray:
     return check_audio(audio) if isinstance(audio, np.ndarray) else load_audio(audio)
 
 
@@ -111,15 +107,18 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
     )
 
 
-def _emotion_input(emotion: EmotionCondition):
+def _emotion_input(emotion: EmotionCondition, notes: list[str]):
     """The condition, read: words, (picture, its largest face), or sound."""
     if emotion.text is not None:
         return emotion.text
     if emotion.audio is not None:
         return _sound(emotion.audio)
     assert emotion.image is not None  # exactly one is given
-    picture = _shrunk(_picture(emotion.image))
-    return picture, detect(picture)[0]
+    said: list[str] = []
+    picture = _shrunk(load_image(emotion.image, said))
+    found = detect(picture)[0]
+    notes += [f"the emotion's picture: {note}" for note in said + size_notes(found)]
+    return picture, found
 
 
 def check_intensity(intensity: float) -> float:
@@ -130,8 +129,8 @@ def check_intensity(intensity: float) -> float:
 
 
 def check(
-    source: Picture,
-    audio: Picture,
+    source: Source,
+    audio: Sound,
     emotion: EmotionCondition | str,
     intensity: float = 2,
     out: str | Path = "out/talk.mp4",
@@ -154,20 +153,21 @@ def check(
     if Path(out).suffix.lower() != ".mp4":
         raise EmolibError(f"the output {out} does not end in .mp4; that is the one format written")
     out = check_output(out)
-    picture = _picture(source)
+    notes: list[str] = []
+    picture = load_image(source, notes)
     image = _shrunk(picture)
     sound = _sound(audio)
-    wanted = _emotion_input(condition)
+    wanted = _emotion_input(condition, notes)
     faces = detect(image)
     if face is not None and not 1 <= face <= len(faces):
         raise EmolibError(f"face {face} was asked for but {len(faces)} found; give 1 (the largest) to {len(faces)}")
-    notes = []
     if image is not picture:
         notes.append(f"the picture was shrunk to {image.shape[1]} x {image.shape[0]}")
     if image.shape[0] % 2 or image.shape[1] % 2:
         notes.append("H.264 needs even sides: the last row or column of the picture is doubled")
     if face is None and len(faces) > 1:
         notes.append(f"{len(faces)} faces found; the largest talks, choose another with face 2 to {len(faces)}")
+    notes += size_notes(faces[(face or 1) - 1])
     return Request(
         image, faces, face or 1, sound, wanted, intensity, out, pose, blinks, seed, Fraction(fps), tuple(notes)
     )
@@ -211,8 +211,8 @@ class Talker:
 
     def talk(
         self,
-        source: Picture,
-        audio: Picture,
+        source: Source,
+        audio: Sound,
         emotion: EmotionCondition | str,
         intensity: float = 2,
         out: str | Path = "out/talk.mp4",
@@ -222,7 +222,8 @@ class Talker:
     ) -> Report:
         """Makes the portrait ``source`` speak ``audio`` with ``emotion``; writes ``out`` (.mp4), whole or not at all.
 
-        source, audio: a file or an array (uint8 (H, W, 3); float32 16 kHz). emotion: words or :class:`EmotionCondition`.
+        source: a file, a Pillow image or an array (:func:`load_image`). audio: a file or float32 16 kHz.
+        emotion: words or :class:`EmotionCondition`.
         intensity: 1 to 3. Options: face (n-th largest, 1 ...), pose ("generated" or "still"), blinks, seed, fps (exact; Fraction).
         progress: called with (frames done, frames in all). Raises :class:`EmolibError` for anything wrong with them.
         """
@@ -264,13 +265,16 @@ class Talker:
 
         EAC's beta is absolute (a neutral face is 0), so an expression that the portrait has is replaced, not added to.
         """
-        rng = np.random.default_rng(request.seed)
+        moving, blinking = np.random.default_rng(request.seed).spawn(
+            2
+        )  # so that a longer voice begins like a shorter one
         log_mel = mel(request.audio)
         n_frames = frame_count(len(request.audio), request.fps)
         heard = Windows(log_mel, frame_count(len(request.audio), EAC_FPS), EAC_FPS, self.eac.config["window"])
         beta, sigma = predict(self.eac, heard, self.embed(request.emotion), request.intensity)
         beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
-        motion, closure = head_motion(log_mel, n_frames, request.fps, rng), blinks(n_frames, float(request.fps), rng)
+        motion = head_motion(log_mel, n_frames, request.fps, moving)
+        closure = blinks(n_frames, float(request.fps), blinking)
         if request.blinks:
             beta = add_blinks(self.model, beta, closure)
         pose = own.pose.expand(n_frames, -1)

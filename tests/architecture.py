@@ -62,7 +62,7 @@ ALLOWED = {
     "ame": "errors emotions weights compat prompts critics",
     "eac": "errors emotions weights media layers",
     "hef": "errors weights face layers",
-    "motion": "face",
+    "motion": "media face",
     "reenact": "emotions media face eac",
     "talker": "errors weights media face ame eac hef motion",
     "corpus": "errors files fingerprint emotions params media face synthface",

@@ -26,7 +26,9 @@ from emolib.hef import Hef
 from emolib.media.audio import SAMPLE_RATE, decode_audio, mel, save_wav
 from emolib.media.pictures import load_image
 from emolib.media.video import read_video, video_info
-from emolib.motion import add_blinks, head_motion
+from emolib.motion import DRIFT, add_blinks, head_motion
+from emolib.motion import _drift as drifting
+from emolib.motion import _stress as stressed
 from emolib.talker import EmotionCondition, Talker, check
 from emolib.weights import sha256
 
@@ -138,6 +140,32 @@ def test_head_motion_is_small_smooth_and_about_the_neck():
     assert np.isfinite(head_motion(mel(voice), 1, Fraction(25), np.random.default_rng(0))).all()
 
 
+@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.2, 2.4, 12])
+def test_head_motion_is_as_large_whatever_the_length(seconds):
+    """Over 100 seeds: the drift has the deviation it says, and nowhere does the head turn by over 12 degrees or 25 degrees a second."""
+    voice = np.tile(speech(), 4)[: int(seconds * SAMPLE_RATE)]
+    heard, frames = mel(voice), round(25 * seconds)
+    motion = np.stack([head_motion(heard, frames, Fraction(25), np.random.default_rng(seed)) for seed in range(100)])
+    assert np.degrees(np.ptp(motion[:, :, :3], axis=1)).max() < 12
+    assert np.degrees(np.abs(np.diff(motion[:, :, :3], axis=1))).max() * 25 < 25
+    drift = np.stack([drifting(frames, 25.0, np.random.default_rng(seed)) for seed in range(400)])
+    np.testing.assert_allclose(drift.std(axis=(0, 1)), DRIFT, rtol=0.15)
+
+
+def test_a_shorter_voice_moves_like_the_beginning_of_a_longer_one():
+    heard = mel(np.tile(speech(), 3))
+    long, short = (head_motion(heard[: 4 * n + 1], n, Fraction(25), np.random.default_rng(1)) for n in (200, 100))
+    np.testing.assert_array_equal(long[:100, 1:3], short[:, 1:3])
+    assert np.degrees(np.abs(long[:50] - short[:50])).max() < 0.05  # nods look ahead: the loudness around them counts
+
+
+def test_a_hum_brings_no_nods():
+    """A steady sound has no stress; what little it varies by is not blown up to the range of speech."""
+    hum = (0.1 * np.sin(np.arange(3 * SAMPLE_RATE) * 0.1)).astype(np.float32)
+    assert np.abs(stressed(mel(hum), np.linspace(0.5, 2.5, 50))).max() < 0.1
+    assert stressed(mel(speech()), np.linspace(0.5, 2.5, 50)).max() > 0.5
+
+
 def test_blinks_close_the_eyes():
     model = load_face_model()
     beta = add_blinks(model, torch.zeros(2, 64), np.array([0.0, 1.0], np.float32))
@@ -168,6 +196,17 @@ def test_large_pictures_are_shrunk(tmp_path):
     assert request.image.shape == (1920, 1920, 3) and "shrunk" in request.notes[0]
 
 
+def test_what_a_user_should_know_of_a_picture_is_noted(tmp_path):
+    small = Image.fromarray(small_portrait()).resize((60, 60), Image.Resampling.LANCZOS)
+    request = check(small, VOICE, "happy", 2, tmp_path / "a.mp4")
+    assert len(request.notes) == 1 and "px wide, so the result will be soft" in request.notes[0]
+    Image.fromarray(small_portrait()).save(tmp_path / "me.png", icc_profile=b"junk")
+    request = check(tmp_path / "me.png", VOICE, EmotionCondition(image=small), 2, tmp_path / "a.mp4")
+    assert "profile" in request.notes[0] and "ignored" in request.notes[0]
+    assert request.notes[1].startswith("the emotion's picture: the face is only")
+    np.testing.assert_array_equal(request.image, small_portrait())
+
+
 def test_refusals_before_any_weights(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "file").write_text("no folder")
@@ -176,6 +215,9 @@ def test_refusals_before_any_weights(tmp_path):
         ({"source": tmp_path / "absent.png"}, "no image at"),
         ({"source": tmp_path / "text.png"}, "not an image"),
         ({"source": np.full((200, 200, 3), 90, np.uint8)}, "no face found"),
+        ({"source": small_portrait()[::-1, ::-1]}, "turn the picture by 180 degrees"),
+        ({"source": small_portrait() / 127.5 - 1}, "floats from 0 to 1"),
+        ({"source": None}, "is a NoneType"),
         ({"audio": tmp_path / "absent.wav"}, "no audio file"),
         ({"audio": tmp_path / "text.png"}, "not audio|no sound"),
         ({"audio": np.zeros(16000)}, "silent"),

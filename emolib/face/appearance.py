@@ -10,7 +10,7 @@ from PIL import Image
 
 from emolib.errors import EmolibError
 from emolib.face.camera import project, rotation
-from emolib.face.exact import settled
+from emolib.face.exact import one_blas_thread, settled
 from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import rasterize, render, sh_shade, vertex_normals
 from emolib.media.pictures import to_tensor
@@ -55,6 +55,7 @@ def _skin_pixels(model: FaceModel, image: np.ndarray, coefficients: Coefficients
 
 
 @torch.no_grad()
+@one_blas_thread()
 def fit_colour(
     model: FaceModel,
     frames: np.ndarray,

@@ -17,7 +17,7 @@ from scipy.linalg import block_diag, solveh_banded
 
 from emolib.face.appearance import SIGMA_ACTION, SIGMA_KNOWN
 from emolib.face.camera import CAMERA, FOCAL
-from emolib.face.exact import settled
+from emolib.face.exact import one_blas_thread, settled
 from emolib.face.model import SIZES, Coefficients, FaceModel
 
 N_ID, N_EXP, N_FRAME = SIZES["alpha"], SIZES["beta"], SIZES["beta"] + SIZES["pose"]
@@ -150,6 +150,7 @@ def model_points(model: FaceModel, coefficients: Coefficients, index, offset: np
     return np.concatenate(rows).reshape(len(rows), -1, 2)
 
 
+@one_blas_thread()
 def fit_points(
     model: FaceModel, evidence: Evidence, *, iterations: int = 4, known: Coefficients | None = None
 ) -> Coefficients:

@@ -16,14 +16,19 @@ import numpy as np
 from PIL import Image
 
 from emolib.errors import EmolibError
-from emolib.face.alignment import warp_affine
+from emolib.face.alignment import Alignment, interocular, warp_affine
 from emolib.face.geometry import invert, similarity, transform
-from emolib.media.pictures import to_rgb8
+from emolib.media.pictures import Source, load_image
 
 PATCH, BOX = 300, 180  # px: side of the normalised patch, side of the face box in its middle
 JITTER = ((0.0, 0.0, 1.0), (0.03, 0.02, 1.05), (-0.03, -0.02, 0.95))  # box shift (x, y) and scale, as parts of the box
 SEARCH = (1024, 2048)  # px: longest side at which faces are looked for; the detector sees faces from 80 px on
 ROTATIONS = (0.0, 30.0, -30.0)  # degrees
+SURE = 1.0  # score from which a face is believed at once: what was none reached 0.67
+UNSTEADY = 0.03  # see _is_human
+SHIFTS, SCALES, TILTS = (-0.06, 0.0, 0.06), (0.88, 1.0, 1.12), (0.0, -12.0, 12.0)
+BETTER = 0.5  # by how much a face in the turned picture must outdo a doubtful upright one
+SMALL = 64  # px: width of a face below which a user is told
 
 
 @dataclass(frozen=True)
@@ -59,16 +64,22 @@ def _predict(patch: np.ndarray, box) -> np.ndarray:
     return np.array([(p.x, p.y) for p in shape.parts()], float) + 0.5
 
 
+def _upright_patch(grey: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The face that ``landmarks`` span, upright, its box in the middle of PATCH x PATCH px; and the similarity into it."""
+    matrix = similarity(landmarks, _dlib()[2] * BOX + (PATCH - BOX) / 2)
+    return np.ascontiguousarray(warp_affine(grey, matrix, (PATCH, PATCH))), matrix
+
+
+def _box(x: float, y: float, scale: float) -> tuple[float, float, float, float]:
+    """The face's box in such a patch, shifted by (x, y) and scaled, in parts of its side."""
+    centre, half = np.array([x, y]) * BOX + PATCH / 2, scale * BOX / 2
+    return (*(centre - half), *(centre + half))
+
+
 def _refine(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Predicts anew on the upright patch that ``landmarks`` span; the mean over a few boxes."""
-    low, high = (PATCH - BOX) / 2, (PATCH + BOX) / 2
-    matrix = similarity(landmarks, _dlib()[2] * BOX + low)
-    patch = np.ascontiguousarray(warp_affine(grey, matrix, (PATCH, PATCH)))
-    found = []
-    for x, y, scale in JITTER:
-        centre, half = np.array([x, y]) * BOX + (low + high) / 2, scale * BOX / 2
-        found.append(_predict(patch, (*(centre - half), *(centre + half))))
-    return transform(invert(matrix), np.mean(found, axis=0))
+    patch, matrix = _upright_patch(grey, landmarks)
+    return transform(invert(matrix), np.mean([_predict(patch, _box(*jitter)) for jitter in JITTER], axis=0))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
@@ -102,28 +113,61 @@ def refine(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return _refine(grey, _refine(grey, landmarks))
 
 
-def detect(image: np.ndarray, *, face: int | None = None) -> list[Face]:
+def _is_human(grey: np.ndarray, face: Face) -> bool:
+    """Whether a doubtful face is one: the detector knows it again when it is upright, and its points stay where the box moves.
+
+    How sure the one must be by how much the other lacks was set on 1,200 photographs, where the detector found 340 faces. Of 15 dogs,
+    apes, masks, lamps, bottles and the like among them one passes (branches); of the people three fail: a profile and two blurred ones.
+    """
+    landmarks = _refine(grey, _refine(grey, face.landmarks))
+    patch, _ = _upright_patch(grey, landmarks)
+    moved = np.stack([_predict(patch, _box(x, y, scale)) for x in SHIFTS for y in SHIFTS for scale in SCALES])
+    mean = moved.mean(0)
+    drift = 100 * np.linalg.norm(moved - mean, axis=-1).mean() / interocular(mean)  # percent of the eye distance
+    matrix = Alignment.from_landmarks(landmarks, 300).matrix + [[0, 0, 100], [0, 0, 100]]
+    upright = warp_affine(grey, matrix, (500, 500))
+    again = (f.score for degrees in TILTS for f in _search(upright, 512, degrees, threshold=-1.0))
+    return max(again, default=-1.0) > UNSTEADY * drift
+
+
+def _believed(grey: np.ndarray, side: int, degrees: float) -> list[Face]:
+    return [f for f in _search(grey, side, degrees) if f.score >= SURE or _is_human(grey, f)]
+
+
+def _refuse_turned(grey: np.ndarray, best: float) -> None:
+    """Raises if the picture turned by a right angle shows a face that is better than ``best``, the score of the best upright one."""
+    for quarters, direction in ((2, "180 degrees"), (1, "90 degrees to the left"), (3, "90 degrees to the right")):
+        faces = _believed(np.ascontiguousarray(np.rot90(grey, quarters)), SEARCH[0], 0.0)
+        if any(f.score > best + BETTER for f in faces):
+            raise EmolibError(f"the face in the picture is not upright; turn the picture by {direction} and try again")
+
+
+def detect(image: Source, *, face: int | None = None) -> list[Face]:
     """The faces of an image, largest first.
 
-    Looks at several scales, then at rotations of +-30 degrees, until something is found.
+    Looks at several scales, then at rotations of +-30 degrees, until something is found. What the detector is unsure of must look human
+    (:func:`_is_human`), and be better than what the picture shows when it is turned by 90 or 180 degrees.
 
     Args:
-        image: uint8 (H, W, 3); grey, RGBA and 16-bit arrays are converted.
+        image: uint8 (H, W, 3), or what :func:`emolib.media.pictures.load_image` makes one of.
         face: picks the n-th largest face (1 = largest); the list then holds only that one.
 
-    Raises :class:`EmolibError` if no face is found, or fewer than ``face``.
+    Raises :class:`EmolibError` if no face is found, or fewer than ``face``, or if it lies on its side or upside down: then it says how to
+    turn the picture.
     """
-    grey = _grey(to_rgb8(image))
+    grey = _grey(load_image(image))
     faces: list[Face] = []
     for degrees in ROTATIONS:
         for side in SEARCH:
-            faces = faces or _search(grey, side, degrees)
+            faces = faces or _believed(grey, side, degrees)
+    best = max((f.score for f in faces), default=0.0)
+    if best < SURE:
+        _refuse_turned(grey, best if faces else -BETTER)
     if not faces:
         height, width = grey.shape
         raise EmolibError(
-            f"no face found in the {width} x {height} px image; give one that shows a face from the front"
+            f"no face found in the {width} x {height} px image; give one that shows a human face from the front"
         )
-    best = max(f.score for f in faces)
     faces = [f for f in faces if f.score >= min(0.3, best)]  # weak seconds beside a sure face are patterns, not faces
     faces.sort(key=lambda f: f.box[0] - f.box[2])
     if face is not None:
@@ -131,6 +175,14 @@ def detect(image: np.ndarray, *, face: int | None = None) -> list[Face]:
             raise EmolibError(f"face {face} was asked for but {len(faces)} found; give 1 (the largest) to {len(faces)}")
         faces = faces[face - 1 : face]
     return [Face(f.box, _refine(grey, _refine(grey, f.landmarks)), f.score) for f in faces]
+
+
+def size_notes(face: Face) -> list[str]:
+    """What a user should know of the size of a face: one sentence if it is small, else none."""
+    width = round(face.box[2] - face.box[0])
+    if width >= SMALL:
+        return []
+    return [f"the face is only {width} px wide, so the result will be soft; {SMALL} px and more look better"]
 
 
 def track(frames: np.ndarray, *, every: int = 8) -> np.ndarray:
