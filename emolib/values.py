@@ -12,7 +12,8 @@ from emolib.errors import EmolibError
 
 
 def number(default, low, high, doc, scoring=False, step=1):
-    """A field of ``low`` to ``high``. scoring: the parameter is for what is measured on finished weights; they do not depend on it. A whole one is a multiple of step."""
+    """A field of ``low`` to ``high``, a whole one a multiple of ``step``. scoring: the parameter is for what is measured on
+    finished weights; they do not depend on it."""
     return field(default=default, metadata={"low": low, "high": high, "doc": doc, "scoring": scoring, "step": step})
 
 
@@ -27,7 +28,8 @@ def text(default, doc):
 
 
 def texts(default, doc, **checks):
-    """A field that is a list of texts. checks: ``choices`` and ``needed``, what may and what must be among them; ``gap``: each holds the gap ``{}`` once."""
+    """A field that is a list of texts. checks: ``choices`` and ``needed``, what may and what must be among them; ``gap``: each holds
+    the gap ``{}`` once."""
     return field(default_factory=lambda: tuple(default), metadata={"doc": doc} | checks)
 
 

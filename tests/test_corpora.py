@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from emolib.corpus import cremad, mead, ravdess
 from emolib.corpus.prepare import split_of, splits, walk
-from emolib.corpus.takes import VIEWS
+from emolib.corpus.takes import VIEWS, strays
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 
@@ -195,4 +195,60 @@ def test_the_real_ravdess_folder():
     assert len(takes) == 16 * 60 - 16 * 8, "60 a speaker less 8 calm ones"
     assert {t.emotion for t in takes} == set(EMOTIONS) - {"contempt"}
     assert all(t.video is None for t in takes)
+    odd = strays(SHARED, takes, ravdess.why)
+    assert len(takes) + len(odd) == 960 and {why for _, why in odd} == {"calm, which is none of the eight emotions"}
     assert np.bincount([t.intensity for t in takes])[[1, 3]].tolist() == [16 * 28, 16 * 24]
+
+
+def test_names_that_nobody_knows_are_listed_with_what_they_lack(tmp_path):
+    touch(
+        tmp_path,
+        "M003/video/front/angry/level_2/001.mp4",
+        "M003/video/front/angry/level_2/001 (1).mp4",
+        "M003/video/left_30/angry/level_2/001.mp4",
+        "M003/video/front/surprise/level_1/002.mov",
+        "M003/video/front/disgust/level_3/003.mp4",
+        "M003_34_3_output_01.mp4",
+        "M003/video/front/angry/level_7/004.mp4",
+        "M003/audio/sad/level_1/009.m4a",
+        "notes.txt",
+    )
+    (tmp_path / "M003/video/front/angry/level_2/005.mp4").symlink_to("nowhere")
+    takes = mead.walk(tmp_path)
+    assert {t.emotion for t in takes} == {"angry", "surprised", "disgusted"}
+    odd = {
+        str(path.relative_to(tmp_path)): why for path, why in strays(tmp_path, takes, lambda p: mead.why(p, ("front",)))
+    }
+    assert odd == {
+        "M003/video/front/angry/level_2/001 (1).mp4": "no name of MEAD's: it does not say a number of three digits",
+        "M003_34_3_output_01.mp4": "no name of MEAD's: it does not say an emotion, a level from 1 to 3, a number of three digits",
+        "M003/video/front/angry/level_7/004.mp4": "no name of MEAD's: it does not say a level from 1 to 3",
+        "M003/audio/sad/level_1/009.m4a": "a sound without a video in the views asked for, or a second one of its take",
+    }
+    assert "005" in {t.number for t in takes}  # the link to nothing is a take, refused by name when it is looked at
+
+
+def test_used_and_refused_and_odd_are_all_that_was_found(tmp_path):
+    names = [f"Actor_01/0{m}-01-0{e}-01-01-01-01{s}" for e in range(1, 9) for m, s in ((1, ".mp4"), (3, ".wav"))]
+    touch(tmp_path, *names, "Actor_01/01-02-03-01-01-01-01.mp4", "Actor_01/holiday.mov")
+    takes = ravdess.walk(tmp_path)
+    odd = strays(tmp_path, takes, lambda p: ravdess.why(p, ("front",)))
+    used = {path for take in takes for path in (take.video, take.audio)}
+    assert len(used) == 14 and len(used) + len(odd) == len(names) + 2
+    assert [why.split(";")[0].split(",")[0] for _, why in odd] == [
+        "calm",
+        "a song",
+        "calm",
+        "no name of RAVDESS's: seven numbers of two digits were expected",
+    ]
+
+
+def test_cremad_says_which_code_it_does_not_know(tmp_path):
+    touch(tmp_path, "1001_IEO_ANG_HI.flv", "1040_ITH_SAD_X.flv", "1001_XXX_ANG_HI.flv", "2001_IEO_ANG_HI.flv", "x.wav")
+    odd = strays(tmp_path, cremad.walk(tmp_path), cremad.why)
+    assert {path.stem: why for path, why in odd} == {
+        "1040_ITH_SAD_X": "CREMA-D knows no level 'X'",
+        "1001_XXX_ANG_HI": "CREMA-D knows no sentence 'XXX'",
+        "2001_IEO_ANG_HI": "CREMA-D knows no actor '2001'",
+        "x": "no name of CREMA-D's: actor_sentence_emotion_level was expected",
+    }

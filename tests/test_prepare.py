@@ -27,7 +27,7 @@ from emolib.errors import EmolibError
 from emolib.face.alignment import nme
 from emolib.face.landmarks import Face, detect
 from emolib.media.audio import SAMPLE_RATE, decode_audio, resample
-from emolib.media.video import VideoWriter, iter_video, video_info
+from emolib.media.video import VideoInfo, VideoWriter, iter_video, video_info
 from synthface.synth import ClipSpec, Studio
 
 SECONDS, SIZE = 0.8, 96
@@ -417,3 +417,34 @@ def test_resampling_by_hand():
     assert resampled_indices(3, Fraction(12)).tolist() == [0, 0, 1, 1, 2, 2]
     assert len(resampled_indices(3000, Fraction(30000, 1001))) == 2502, "100.1 s at exact 29.97 are 2502 frames"
     assert SAMPLE_RATE / 25 == 640
+
+
+def test_what_is_used_and_what_is_listed_is_all_there_is(tmp_path, monkeypatch):
+    root = tree(tmp_path / "in")
+    fake(monkeypatch)
+    (root / "M000/video/front/happy/level_1/007 (1).mp4").write_bytes(b"x")
+    (root / "M001/video/front/happy/level_1/008.mp4").symlink_to("nowhere")
+    (root / "M001/video/front/neutral/level_3").mkdir(parents=True)
+    (root / "M001/video/front/neutral/level_3/001.mp4").write_bytes(b"x")
+    monkeypatch.setattr(
+        preparation, "convert", lambda take, size, old=preparation.convert: checked(take) or old(take, size)
+    )
+    used = prepare("mead", root, tmp_path / "out", **SETTINGS | {"train": 2, "test": 1, "workers": 1})
+    table = pd.read_csv(tmp_path / "out" / "quarantine.csv", keep_default_na=False)
+    assert len(used) == 6 and len(used) + len(table) == len(list(root.rglob("*.mp4"))) == 9
+    reasons = dict(zip(table["file"].str.split("/").str[-1], table["reason"]))
+    assert "it does not say a number of three digits" in reasons["007 (1).mp4"]
+    assert "is not a file, or a link to nothing" in reasons["008.mp4"] and "neutral at level 3" in reasons["001.mp4"]
+
+
+def checked(take):
+    if not take.video.is_file():
+        raise EmolibError(f"{take.video} is not a file, or a link to nothing")
+
+
+def test_a_recording_of_a_minute_is_no_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "video_info", lambda path: VideoInfo(Fraction(25), 61 * 25, 64, 64, 61.0, 61.0))
+    monkeypatch.setattr(conversion, "load_audio", lambda path: np.zeros(61 * 16000, np.float32))
+    (tmp_path / "1064_IEO_DIS_MD.flv").write_bytes(b"x")
+    with pytest.raises(EmolibError, match="lasts 61.0 s; expected one sentence, at most 30 s"):
+        conversion.convert(Take("cremad", "a", "1064", "disgusted", 2, tmp_path / "1064_IEO_DIS_MD.flv"), 64)

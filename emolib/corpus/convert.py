@@ -18,7 +18,10 @@ from emolib.media.video import VideoInfo, iter_video, video_info
 
 FPS = Fraction(25)
 LOOKS = 9  # frames in which the face is looked for
-SHORTEST = 0.5  # s
+SHORTEST, LONGEST = (
+    0.5,
+    30.0,
+)  # s; what lasts longer holds several sentences, and often several emotions (CREMA-D's 1064_IEO_DIS_MD)
 MOST_APART = 0.5  # s between the lengths of sound and picture, and between what a header promises and what there is
 FAR = 1.0  # eye distances from where the face mostly is: actors sway less, another person sits further
 STEADY = 0.75  # of the looks at least must be nearer than that
@@ -115,7 +118,8 @@ def convert(take: Take, size: int) -> tuple[np.ndarray, np.ndarray]:
     """One take as frames uint8 (T, size, size, 3) at 25 fps and sound float32 (640 T,) at 16 kHz.
 
     Raises :class:`EmolibError` with the reason if it cannot be used: no picture or sound, a Git LFS pointer, an empty, damaged
-    or truncated file, silence, sound and picture of different lengths, less than half a second, no face, a face that jumps.
+    or truncated file, silence, sound and picture of different lengths, less than half a second or more than half a minute, no
+    face, a face that jumps.
     """
     video = take.video
     if (fault := fault_of(take)) or video is None:
@@ -129,6 +133,10 @@ def convert(take: Take, size: int) -> tuple[np.ndarray, np.ndarray]:
         )
     if min(seconds, sounding) < SHORTEST:
         raise EmolibError(f"{take.video} lasts {min(seconds, sounding):.2f} s; expected at least {SHORTEST} s")
+    if max(seconds, sounding) > LONGEST:
+        raise EmolibError(
+            f"{take.video} lasts {max(seconds, sounding):.1f} s; expected one sentence, at most {LONGEST:g} s"
+        )
     landmarks = steady(look(video, info), video)
     frames = cropped(video, info, Alignment.from_landmarks(landmarks, size))
     if len(frames) / float(FPS) < seconds - MOST_APART:

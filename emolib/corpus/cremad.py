@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from emolib.corpus.takes import Take, largest, visible_files
+from emolib.corpus.takes import SOUND, VIDEO, Take, largest, visible_files
 from emolib.errors import EmolibError
 
 EMOTION = {"ANG": "angry", "DIS": "disgusted", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
@@ -36,12 +36,24 @@ def parse(stem: str) -> tuple[str, str, str, int] | None:
     return match[1], match[2], emotion, 1 if emotion == "neutral" else LEVEL[match[4]]
 
 
+def why(relative: Path, views: tuple[str, ...] = ("front",)) -> str:
+    """Why a recording is part of no take."""
+    if parse(relative.stem):
+        return "a further copy of a take"
+    parts = relative.stem.split("_")
+    if len(parts) != 4:
+        return "no name of CREMA-D's: actor_sentence_emotion_level was expected"
+    codes = (("sentence", parts[1], SENTENCE), ("emotion", parts[2], EMOTION), ("level", parts[3], LEVEL))
+    odd = [f"{name} '{code}'" for name, code, known in codes if code not in known] or [f"actor '{parts[0]}'"]
+    return f"CREMA-D knows no {', no '.join(odd)}"
+
+
 def walk(root: Path) -> list[Take]:
     """The takes below ``root``; the three that are broken in the corpus itself carry that as their fault."""
     sounds: dict[str, list[Path]] = defaultdict(list)
     videos: dict[str, list[Path]] = defaultdict(list)
-    for path in visible_files(root, (".wav", ".mp3", ".flv", ".mp4")):
-        (sounds if path.suffix.lower() in (".wav", ".mp3") else videos)[path.stem].append(path)
+    for path in visible_files(root, VIDEO + SOUND):
+        (sounds if path.suffix.lower() in SOUND else videos)[path.stem].append(path)
     takes = []
     for stem in sorted(sounds.keys() | videos.keys()):
         if parsed := parse(stem):

@@ -10,12 +10,12 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from emolib.corpus.takes import VIEWS, Take, largest, visible_files
+from emolib.corpus.takes import SOUND, VIDEO, VIEWS, Take, largest, size_of, visible_files
 
 EMOTION = {
     "neutral": "neutral", "neu": "neutral", "angry": "angry", "ang": "angry", "contempt": "contempt", "con": "contempt",
-    "disgusted": "disgusted", "dis": "disgusted", "fear": "fear", "fea": "fear", "happy": "happy", "hap": "happy",
-    "sad": "sad", "surprised": "surprised", "sur": "surprised",
+    "disgusted": "disgusted", "disgust": "disgusted", "dis": "disgusted", "fear": "fear", "fea": "fear", "happy": "happy",
+    "hap": "happy", "sad": "sad", "surprised": "surprised", "surprise": "surprised", "sur": "surprised",
 }  # fmt: skip
 OFFICIAL_TEST = {"neutral": 10}  # the last takes of a person, emotion and level that test; of every other emotion:
 OFFICIAL_TEST_OTHERS = 6
@@ -38,6 +38,27 @@ def parse(relative: Path) -> tuple[str, str, int, str, str] | None:
         return None
     view = next((v for v in VIEWS if re.search(rf"(?:^|[/_]){v}(?=[/_])", text)), "front")
     return identities[-1].upper(), emotions[-1], int(levels[-1]), number[1], view
+
+
+def why(relative: Path, views: tuple[str, ...]) -> str:
+    """Why a recording is part of no take of ``views``; "" for one of another view."""
+    if parsed := parse(relative):
+        if relative.suffix.lower() in SOUND:
+            return "a sound without a video in the views asked for, or a second one of its take"
+        return "a further copy of a take" if parsed[4] in views else ""
+    text = relative.with_suffix("").as_posix().lower()
+    words = re.split(r"[/_]", text)
+    lacking = [
+        name
+        for name, said in (
+            ("a person (M003)", _ID.search(text + "/")),
+            ("an emotion", any(word in EMOTION for word in words)),
+            ("a level from 1 to 3", _LEVEL.search(text + "/") or _SHORT_LEVEL.search(text)),
+            ("a number of three digits", _NUMBER.search(text)),
+        )
+        if not said
+    ]
+    return f"no name of MEAD's: it does not say {', '.join(lacking) or 'a level from 1 to 3'}"
 
 
 def _parsed(root: Path, suffixes: tuple[str, ...]) -> dict[tuple, list[Path]]:
@@ -65,18 +86,18 @@ def walk(root: Path, views: tuple[str, ...] = ("front",)) -> list[Take]:
     """
     root = Path(os.path.abspath(root))
     sounds: dict[tuple, list[Path]] = defaultdict(list)
-    for parsed, paths in _parsed(root, (".m4a", ".wav", ".aac")).items():
+    for parsed, paths in _parsed(root, SOUND).items():
         sounds[parsed[:4]] += paths
     takes = []
-    for (identity, emotion, level, number, view), paths in sorted(_parsed(root, (".mp4",)).items()):
+    for (identity, emotion, level, number, view), paths in sorted(_parsed(root, VIDEO).items()):
         if view not in views:
             continue
         name = f"{identity}_{emotion}_{level}_{number}" + (f"_{view}" if view != "front" else "")
         best, sizes = largest(paths), set()
         for path in sorted(paths, key=lambda p: p != best):
-            if path.stat().st_size in sizes:
+            if size_of(path) in sizes:
                 continue
-            sizes.add(path.stat().st_size)
+            sizes.add(size_of(path))
             fault = (
                 "" if path == best else f"a second file of this take, other than {best.relative_to(root).as_posix()}"
             )

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from emolib.corpus.clips import JOURNAL, Corpus, CorpusWriter, journal
 from emolib.corpus.convert import FPS, aligned_frames, convert, fault_of, reason_of, resampled_indices
-from emolib.corpus.takes import Take, check_request
+from emolib.corpus.takes import Take, check_request, strays
 from emolib.corpus.workers import each
 from emolib.errors import EmolibError
 from emolib.files import write_atomic
@@ -167,6 +167,8 @@ def prepare(
     faulty = [t for t in takes if fault_of(t) and (t.identity in people or t.identity not in known)]
     mine = fingerprint(["emolib.corpus.convert", "emolib.corpus.clips", f"emolib.corpus.{name}"], size=size)
     refused = [(t, fault_of(t)) for t in faulty]
+    adapter = adapter_of(name)
+    odd = strays(root, takes, lambda path: adapter.why(path, tuple(views)))
     folder.mkdir(parents=True, exist_ok=True)
     _settle_journal(folder, mine, sides)
     writer, job = CorpusWriter(folder, mine), _Job(str(folder), mine, size, uuid.uuid4().hex)
@@ -179,16 +181,18 @@ def prepare(
             refused += [(take, fault or died)] if fault or died else []
     finally:
         done.close()
-        _save_quarantine(folder, root, refused)
+        _save_quarantine(folder, root, refused, odd)
     if len(refused) == len(asked) + len(faulty):
         raise EmolibError(f"none of {len(refused)} {name} recordings could be used, e.g. {refused[0][1]}")
     return writer.finish()
 
 
-def _save_quarantine(folder: Path, root: Path, refused: list[tuple[Take, str]]) -> None:
+def _save_quarantine(folder: Path, root: Path, refused: list[tuple[Take, str]], odd: list[tuple[Path, str]]) -> None:
+    """The takes that cannot be used and, without a clip_id, the recordings that are part of no take."""
+    named = [(t.clip_id, t.video or t.audio or root, reason) for t, reason in refused]
     rows = [
-        {"clip_id": t.clip_id, "file": os.path.relpath(str(t.video or t.audio), str(root)), "reason": reason}
-        for t, reason in refused
+        (name, os.path.relpath(str(file), str(root)), why)
+        for name, file, why in named + [("", *stray) for stray in odd]
     ]
     table = pd.DataFrame(rows, columns=["clip_id", "file", "reason"]).sort_values(["clip_id", "file"])
     write_atomic(folder / QUARANTINE, table.to_csv(index=False))
@@ -199,6 +203,6 @@ def summary(folder: str | Path) -> list[tuple[int, str]]:
     table = pd.read_csv(Path(folder) / QUARANTINE, keep_default_na=False)
     kinds: dict[str, list[str]] = {}
     for clip_id, file, reason in table[["clip_id", "file", "reason"]].itertuples(index=False):
-        kind = re.sub(r"\d+", "N", reason.replace(Path(file).stem, "").replace(clip_id, ""))
+        kind = re.sub(r"\d+", "N", reason.replace(Path(file).stem, "").replace(clip_id or " ", " "))
         kinds.setdefault(kind, []).append(reason)
     return sorted(((len(reasons), reasons[0]) for reasons in kinds.values()), key=lambda kind: -kind[0])

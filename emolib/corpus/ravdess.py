@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from emolib.corpus.takes import Take, largest, visible_files
+from emolib.corpus.takes import SOUND, VIDEO, Take, largest, visible_files
 
 # 02 'calm' has no counterpart among the paper's eight; it is left out.
 EMOTION = {1: "neutral", 3: "happy", 4: "sad", 5: "angry", 6: "fear", 7: "disgusted", 8: "surprised"}
@@ -36,10 +36,22 @@ def parse(stem: str) -> tuple[int, str, int, int, int, int] | None:
     return modality, EMOTION[emotion], 1 if intensity == 1 else 3, statement, repetition, actor
 
 
+def why(relative: Path, views: tuple[str, ...] = ("front",)) -> str:
+    """Why a recording is part of no take."""
+    if parse(relative.stem):
+        return "a further copy of a take"
+    match = re.match(r"^(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)$", relative.stem)
+    if not match:
+        return "no name of RAVDESS's: seven numbers of two digits were expected"
+    if match[2] == "02":
+        return "a song; speech was expected"
+    return "calm, which is none of the eight emotions" if match[3] == "02" else "its numbers are not those of RAVDESS"
+
+
 def walk(root: Path) -> list[Take]:
     """The speech takes below ``root``; an audio-only one has ``video=None``. Of copies the largest counts, once."""
     found: dict[tuple, dict[int, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for path in visible_files(root, (".mp4", ".wav", ".flac")):
+    for path in visible_files(root, VIDEO + SOUND):
         parsed = parse(path.stem)
         if parsed:
             found[parsed[1:]][parsed[0]].append(path)

@@ -4,13 +4,15 @@ Imports nothing heavy: a request is checked (:func:`check_request`) before anyth
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from emolib.errors import EmolibError
 from emolib.params import CORPORA, SPLITS, VIEWS
 
+VIDEO = (".mp4", ".mov", ".mkv", ".avi", ".flv", ".webm", ".m4v", ".mpg", ".wmv")
+SOUND = (".m4a", ".wav", ".aac", ".flac", ".mp3", ".ogg", ".opus")
 _LFS = b"version https://git-lfs"
 
 
@@ -36,13 +38,19 @@ class Take:
     fault: str = ""
 
 
-def visible_files(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def visible_files(root: Path, suffixes: tuple[str, ...], refused: list[Path] | None = None) -> list[Path]:
     """Files below ``root`` with one of ``suffixes`` (lower case; any case matches), sorted, hidden ones left out.
 
-    Linked folders are entered (corpora are often spread over disks), each folder once.
+    Linked folders are entered (corpora are often spread over disks), each folder once; links to nothing count as files. Folders that
+    one may not enter are added to ``refused``.
     """
     found, seen = [], set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+
+    def closed(error: OSError) -> None:
+        if refused is not None and error.filename:
+            refused.append(Path(error.filename))
+
+    for folder, folders, names in os.walk(root, onerror=closed, followlinks=True):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
@@ -55,9 +63,30 @@ def visible_files(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(found)
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file; -1 of a link to nothing and of what cannot be asked."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
 def largest(paths: Iterable[Path]) -> Path:
     """The copy to trust: a truncated copy, an empty one and a Git LFS pointer are smaller than the whole file."""
-    return max(paths, key=lambda p: p.stat().st_size)
+    return max(paths, key=size_of)
+
+
+def strays(root: Path, takes: Iterable[Take], why: Callable[[Path], str]) -> list[tuple[Path, str]]:
+    """Recordings below ``root`` that are part of no take, each with the reason; folders that one may not enter among them.
+
+    why: what a file's path below ``root`` has to say for itself; "" for one that is known and was not asked for.
+    """
+    root, refused = Path(os.path.abspath(root)), list[Path]()
+    used = {path for take in takes for path in (take.video, take.audio)}
+    files = visible_files(root, VIDEO + SOUND, refused)
+    found = [(path, why(path.relative_to(root))) for path in files if path not in used]
+    closed = [(path, "a folder that one may not enter; change its permissions") for path in refused]
+    return sorted([(path, reason) for path, reason in found if reason] + closed)
 
 
 def is_lfs_pointer(path: Path) -> bool:
