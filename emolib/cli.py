@@ -4,15 +4,16 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
-from emolib import __version__
+from emolib import __version__, arguments, signals
 from emolib.errors import EmolibError
+from emolib.files import check_input, check_output
 
 TALK_OUT = "out/talk.mp4"
 DEMO_EMOTION = "happy"
+OVERLAYS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,13 +21,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise EmolibError(f"{message}; see {self.prog} --help")
-
-
-def _rate(text: str) -> Fraction:
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a frame rate such as 25 or 30000/1001") from None
 
 
 def _natural(text: str) -> int:
@@ -60,7 +54,7 @@ def _add_talk(commands) -> None:
         "--pose", default="generated", choices=("generated", "still"), help="head motion (default: %(default)s)"
     )
     talk.add_argument("--no-blink", action="store_true", help="no blinks (default: about 20 a minute)")
-    talk.add_argument("--fps", type=_rate, default=Fraction(25), metavar="R", help="1 to 120, exact (default: 25)")
+    talk.add_argument("--fps", default="25", metavar="R", help="1 to 120, exact, e.g. 30000/1001 (default: 25)")
     talk.add_argument("--seed", type=_natural, default=0, metavar="N", help="of pose and blinks (default: %(default)s)")
     talk.add_argument("--weights", metavar="FOLDER", help="folder of weights (default: those that ship)")
     talk.add_argument("--json", action="store_true", help="print the answer as JSON")
@@ -151,8 +145,9 @@ def _emotion(args):
 def _talk(args) -> None:
     if args.audio is not None and args.text is not None:
         raise EmolibError("both --audio and --text were given; the voice comes from one of them")
-    if not 1 <= args.intensity <= 3:  # before seconds of imports
-        raise EmolibError(f"intensity is {args.intensity:g}; expected a number from 1 (slight) to 3 (strong)")
+    arguments.intensity(args.intensity)  # before seconds of imports
+    arguments.frame_rate(args.fps)
+    check_output(args.out, [".mp4"], (args.source, args.audio, args.emotion_image, args.emotion_audio))
     from emolib import talker
 
     emotion, source, audio = _emotion(args), args.source, args.audio
@@ -195,8 +190,7 @@ def _aligned(path: str, size: int, face: int | None):
     from emolib.media.pictures import load_image
     from emolib.media.video import video_info
 
-    if not Path(path).is_file():
-        raise EmolibError(f"no file at {path}; give an image or a video")
+    check_input(path, "file", "give an image or a video")
     try:
         notes: list[str] = []
         image = load_image(path, notes)
@@ -218,13 +212,9 @@ def _aligned(path: str, size: int, face: int | None):
 def _fit(args) -> None:
     if not 64 <= args.size <= 1024:
         raise EmolibError(f"size is {args.size}; expected 64 to 1024 px")
-    from emolib.media.video import check_output
-
-    for path in (args.out, args.overlay):
-        if path is not None:
-            check_output(path)
-    if args.overlay is not None and Path(args.overlay).suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise EmolibError(f"the overlay {args.overlay} has no picture's ending; give e.g. overlay.png")
+    check_output(args.out, [".npz"], [args.input])
+    if args.overlay is not None:
+        check_output(args.overlay, OVERLAYS, [args.input, args.out])
     from emolib.face.fitting import fit_clip, fit_photograph
     from emolib.face.loaders import load_face_model
 
@@ -308,8 +298,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"emolib: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"emolib: {str(stop) or 'stopped; nothing was written'}", file=sys.stderr)
-        return 130
+        return signals.answer(stop)
     return 0
 
 

@@ -236,10 +236,7 @@ def from_dict(values: dict) -> Params:
 
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Reads and checks a parameter file. Raises :class:`EmolibError` for a missing, unreadable or wrong one."""
-    path = Path(path)
-    if not path.is_file():
-        raise EmolibError(f"no parameter file at {path}; run from the project's root or write one with --write")
-    values = read_yaml(path)
+    values = read_yaml(Path(path))
     params = from_dict({} if values is None else values)
     if params.data.corpus != "synth" and not params.data.root:
         raise EmolibError(

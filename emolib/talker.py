@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from emolib import arguments
 from emolib.ame import Ame
 from emolib.eac import Eac, Windows, emotion_code, predict
 from emolib.errors import EmolibError
@@ -27,10 +28,11 @@ from emolib.face.fitting import fit_photograph
 from emolib.face.landmarks import Face, detect, size_notes
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
+from emolib.files import check_output
 from emolib.hef import Hef, make_drive
 from emolib.media.audio import check_audio, frame_count, load_audio, mel
 from emolib.media.pictures import Source, load_image, to_frames, to_tensor
-from emolib.media.video import VideoWriter, check_output
+from emolib.media.video import VideoWriter
 from emolib.motion import add_blinks, head_motion
 from emolib.weights import PRETRAINED, verify
 
@@ -121,13 +123,6 @@ def _emotion_input(emotion: EmotionCondition, notes: list[str]):
     return picture, found
 
 
-def check_intensity(intensity: float) -> float:
-    """``intensity`` as a float, or :class:`EmolibError` if it is not a number from 1 to 3."""
-    if isinstance(intensity, bool) or not isinstance(intensity, int | float) or not 1 <= intensity <= 3:
-        raise EmolibError(f"intensity is {intensity}; expected a number from 1 (slight) to 3 (strong)")
-    return float(intensity)
-
-
 def check(
     source: Source,
     audio: Sound,
@@ -139,20 +134,20 @@ def check(
     pose: str = "generated",
     blinks: bool = True,
     seed: int = 0,
-    fps: Fraction | int = 25,
+    fps: Fraction | float | str = 25,
 ) -> Request:
     """Reads and checks everything a user gives, without weights and without writing; arguments as :meth:`Talker.talk`."""
     condition = EmotionCondition(text=emotion) if isinstance(emotion, str) else emotion
     if not isinstance(condition, EmotionCondition):
         raise EmolibError("no emotion given; give exactly one: a text, an image or an audio")
-    intensity = check_intensity(intensity)
+    intensity = arguments.intensity(intensity)
+    fps = arguments.frame_rate(fps)
+    seed = arguments.whole(seed, "seed", 0, "of head motion and blinks")
+    if face is not None:
+        face = arguments.whole(face, "face", 1, "1 = the largest")
     if pose not in POSES:
         raise EmolibError(f"pose is '{pose}'; expected one of {', '.join(POSES)}")
-    if not 1 <= Fraction(fps) <= 120:
-        raise EmolibError(f"fps is {fps}; expected 1 to 120")
-    if Path(out).suffix.lower() != ".mp4":
-        raise EmolibError(f"the output {out} does not end in .mp4; that is the one format written")
-    out = check_output(out)
+    out = check_output(out, [".mp4"], (source, audio, condition.image, condition.audio))
     notes: list[str] = []
     picture = load_image(source, notes)
     image = _shrunk(picture)
@@ -168,9 +163,7 @@ def check(
     if face is None and len(faces) > 1:
         notes.append(f"{len(faces)} faces found; the largest talks, choose another with face 2 to {len(faces)}")
     notes += size_notes(faces[(face or 1) - 1])
-    return Request(
-        image, faces, face or 1, sound, wanted, intensity, out, pose, blinks, seed, Fraction(fps), tuple(notes)
-    )
+    return Request(image, faces, face or 1, sound, wanted, intensity, out, pose, blinks, seed, fps, tuple(notes))
 
 
 def _at_rate(rows: Tensor, n_frames: int, fps: Fraction) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from emolib.errors import EmolibError
+from emolib.files import read_text
 
 
 def number(default, low, high, doc, scoring=False, step=1):
@@ -77,12 +78,9 @@ def _checked_texts(name: str, value, metadata) -> tuple[str, ...]:
 
 def read_yaml(path: Path):
     """What a YAML file says, plain data only. :class:`EmolibError` for a file that cannot be read, in one sentence."""
+    text = read_text(path, "parameter file", "run from the project's root or write one with --write")
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise EmolibError(f"cannot read the parameters {path} ({error.strerror}); give a readable file") from None
-    except UnicodeDecodeError:
-        raise EmolibError(f"{path} is not a text in UTF-8; save it as one, or write it anew with --write") from None
+        values = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise EmolibError(f"{path} is not valid YAML: {said}; mend it or write it anew") from None

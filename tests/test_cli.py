@@ -56,7 +56,7 @@ def files(tmp_path):
         ("talk --emotion-image wall.png", "no face found"),
         ("talk --emotion-audio silent.wav", "silent"),
         ("talk --pose wild", "invalid choice"),
-        ("talk --fps 1/0", "not a frame rate"),
+        ("talk --fps 1/0", "fps is '1/0'; expected a rate"),
         ("talk --seed -1", "not a whole number"),
         ("talk --out text.txt/a.mp4", "not a folder that can be written"),
         ("talk --out a.gif", "does not end in .mp4"),
@@ -65,7 +65,7 @@ def files(tmp_path):
         ("fit text.txt", "not an image"),
         ("fit wall.png", "no face found"),
         ("fit me.png --size 8", "size is 8"),
-        ("fit me.png --overlay o.xyz", "no picture's ending"),
+        ("fit me.png --overlay o.xyz", "does not end in .png or .jpg"),
         ("fit me.png --out text.txt/a.npz", "not a folder that can be written"),
     ],
 )

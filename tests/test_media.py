@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from emolib.errors import EmolibError
+from emolib.files import check_output
 from emolib.media.audio import (
     SAMPLE_RATE,
     check_audio,
@@ -19,7 +20,7 @@ from emolib.media.audio import (
     resample,
     save_wav,
 )
-from emolib.media.video import VideoWriter, check_output, iter_video, read_video, video_info
+from emolib.media.video import VideoWriter, iter_video, read_video, video_info
 
 RATES = [Fraction(25), Fraction(30000, 1001)]
 

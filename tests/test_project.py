@@ -19,7 +19,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 def pins_of_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "foundation"}  # a maintainer's
+    extras = {
+        name: lines for name, lines in project["optional-dependencies"].items() if name != "foundation"
+    }  # a maintainer's
     lines = project["dependencies"] + sum(extras.values(), [])
     return dict(line.split("==") for line in lines if "==" in line), project["requires-python"]
 

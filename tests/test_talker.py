@@ -224,7 +224,7 @@ def test_refusals_before_any_weights(tmp_path):
         ({"audio": np.zeros(0)}, "empty"),
         ({"intensity": 0.5}, "intensity is 0.5"),
         ({"intensity": float("nan")}, "intensity is nan"),
-        ({"intensity": "strong"}, "intensity is strong"),
+        ({"intensity": "strong"}, "intensity is 'strong'"),
         ({"emotion": ""}, "no emotion"),
         ({"emotion": None}, "no emotion"),
         ({"out": tmp_path / "file" / "a.mp4"}, "not a folder that can be written"),

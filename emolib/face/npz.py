@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from emolib.errors import EmolibError
-from emolib.files import replacing
+from emolib.files import check_input, replacing
 
 
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray], compressed: bool = True) -> Path:
@@ -20,9 +20,7 @@ def write_npz(path: str | Path, arrays: dict[str, np.ndarray], compressed: bool 
 
 def read_npz(path: str | Path, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
     """All arrays of an npz. EmolibError, which calls the file a ``what`` file, if it is missing, damaged or lacks one of ``names``."""
-    path = Path(path)
-    if not path.is_file():
-        raise EmolibError(f"no {what} file at {path}; expected an npz written by this project")
+    path = check_input(path, f"{what} file", "expected an npz written by this project")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 
 from emolib.errors import EmolibError
-from emolib.files import replacing
+from emolib.files import check_input, replacing
 
 SAMPLE_RATE = 16000
 N_FFT, HOP, N_MELS = 1280, 160, 80
@@ -30,11 +30,7 @@ def decode_audio(path: str | Path, rate: int = SAMPLE_RATE) -> np.ndarray:
 
     Raises :class:`EmolibError` if the file is missing, empty or has no sound that can be decoded.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise EmolibError(f"no audio file at {path}; give the path of a sound or video file")
-    if path.stat().st_size == 0:
-        raise EmolibError(f"the audio file {path} is empty (0 bytes); give a file that holds speech")
+    path = check_input(path, "audio file", "give a sound or video file that holds speech")
     resampler = av.AudioResampler(format="fltp", rate=rate)  # its own mixing would make two equal channels 3 dB louder
     blocks = []
     try:

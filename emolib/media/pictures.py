@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from emolib.errors import EmolibError
+from emolib.files import check_input
 from emolib.media.colour import to_srgb
 
 MIN_SIDE = 32
@@ -74,8 +75,7 @@ def load_image(source: Source, notes: list[str] | None = None) -> np.ndarray:
 
 
 def _read(path: Path, notes: list[str]) -> np.ndarray:
-    if not path.is_file():
-        raise EmolibError(f"no image at {path}; expected a picture file, check the path")
+    check_input(path, "image", "expected a picture file, check the path")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(

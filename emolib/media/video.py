@@ -1,6 +1,5 @@
 """Video: streaming writer (H.264 + AAC in MP4, exact frame rates) and readers."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,24 +9,11 @@ import av
 import numpy as np
 
 from emolib.errors import EmolibError
-from emolib.files import replacing
+from emolib.files import check_input, check_output, replacing
 from emolib.media.audio import SAMPLE_RATE, resample
 
 AUDIO_RATE = 48000  # an AAC packet is 1024 samples: 21 ms at this rate, shorter than a video frame
 BT709 = 1  # ITU code of the colour matrix; untagged video is read as BT.601 or 709 as the player likes
-
-
-def check_output(path: str | Path) -> Path:
-    """``path``, or :class:`EmolibError` if no file can be written there. Creates nothing."""
-    path = Path(path)
-    if path.is_dir():
-        raise EmolibError(f"the output {path} is a folder; give the name of a file in it")
-    folder = path.absolute().parent
-    while not folder.exists() and not folder.is_symlink():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise EmolibError(f"cannot write {path}: {folder} is not a folder that can be written; choose another output")
-    return path
 
 
 class VideoWriter:
@@ -122,7 +108,10 @@ class VideoWriter:
         self._mux(self._video.encode(None))
         if self._audio is not None:
             self._mux(self._audio.encode(None))
-        self._container.close()
+        try:
+            self._container.close()  # writes what was kept back: a disk may be full only now
+        except OSError as error:
+            raise EmolibError(f"cannot write {self.path}: {error.strerror or error}; choose another output") from None
         self._whole.__exit__(None, None, None)
 
     def abort(self) -> None:
@@ -160,9 +149,7 @@ class VideoInfo:
 
 
 def _open(path: str | Path):
-    path = Path(path)
-    if not path.is_file():
-        raise EmolibError(f"no video file at {path}; give the path of a video")
+    path = check_input(path, "video file", "give the path of a video")
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, ValueError) as error:

@@ -1,7 +1,5 @@
 """What a method costs to run: parameters, memory, time a frame (Table 2)."""
 
-import resource
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -16,6 +14,7 @@ from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
 from emolib.hef import Hef, animate
 from emolib.media.audio import mel, mel_windows
+from emolib.pipeline.memory import peak_memory
 
 
 def millions(*modules: torch.nn.Module) -> float:
@@ -45,8 +44,7 @@ def _cost(critics: Path, eac_path: Path, hef_path: Path, n_frames: int) -> dict:
     if device.type == "cuda":
         memory, machine = torch.cuda.max_memory_allocated() / 1e9, torch.cuda.get_device_name()
     else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+        memory = peak_memory() / 1e9
         machine = f"{torch.get_num_threads()} CPU threads, peak of the whole process"
     parts = {"ame_frozen_params_m": millions(ame.model), "hef_params_m": millions(hef)}
     parts["ame_audio_params_m"] = millions(eac.audio) if eac.audio is not None else 0.0

@@ -5,8 +5,8 @@ matrix stage has a folder of its name inside both. The same lines work under pap
 """
 
 import json
+import math
 import os
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from emolib.files import write_atomic
 from emolib.metrics.digits import digits
 from emolib.params import Params, load_params
 from emolib.pipeline.figures import as_image, packed, shows_pictures
+from emolib.pipeline.memory import peak_memory
 from emolib.train.loop import Run, Training, train
 
 
@@ -28,12 +29,6 @@ def project_root(start: str | Path = ".") -> Path:
         if (folder / "dvc.yaml").is_file():
             return folder
     raise EmolibError(f"no dvc.yaml at or above {start}; run inside a clone of the project")
-
-
-def peak_memory() -> int:
-    """The most memory that this process, or the largest of its children that have ended, has held, MiB."""
-    kilobytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return kilobytes // 1024
 
 
 def _cell(value, exact: bool) -> str:
@@ -149,5 +144,7 @@ class Stage:
         """
         flat = {k: (float(f"{float(v):.4g}") if not isinstance(v, int | str) else v) for k, v in metrics.items()}
         write_atomic(self.reports / "measures.json", json.dumps(flat, indent=2) + "\n")
-        few = {name: flat[name] for name in shown} | {"peak_memory_mib": peak_memory()}
+        few = {name: flat[name] for name in shown}
+        if math.isfinite(peak := peak_memory(children=True)):
+            few["peak_memory_mib"] = int(peak) // 2**20
         return write_atomic(self.reports / "metrics.json", json.dumps(few, indent=2) + "\n")

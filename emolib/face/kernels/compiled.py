@@ -1,5 +1,6 @@
 """Machine code of compiled loops, kept until any source changes that they were made from."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,23 @@ def compiler(module: str, **options) -> Callable[[Callable], Callable]:
     folder named by :func:`fingerprint.code` of the module.
     """
     folder = Path(config.CACHE_DIR or cache_folder() / "kernels") / f"{module}-{fingerprint.code(module)}"
+    kept = _writable(
+        folder
+    )  # else it is compiled in every process; a folder that all may write to is no place for code
 
     def decorate(function: Callable) -> Callable:
         before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
         try:  # numba reads where to keep it here, not when it compiles
-            return numba.njit(cache=True, nogil=True, **options)(function)
+            return numba.njit(cache=kept, nogil=True, **options)(function)
         finally:
             config.CACHE_DIR = before
 
     return decorate
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
