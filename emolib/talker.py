@@ -4,7 +4,7 @@
     -> head motion and blinks, which EAC does not make -> R(theta), HEF (Eqs. 7 to 10) -> paste back -> H.264 + AAC
 
 :func:`check` reads and checks all that a user gives without any weights; :meth:`Talker.run` does the work. Frames are made and written a
-few at a time: what grows with the length of the voice is its sound and its coefficients (about 90 KB a second), not pictures.
+few at a time: what grows with the length of the voice is its log-mel and coefficients (about 70 KB a second), no sound or pictures.
 """
 
 import time
@@ -30,9 +30,12 @@ from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
 from emolib.files import check_output
 from emolib.hef import Hef, make_drive
-from emolib.media.audio import check_audio, frame_count, load_audio, mel
+from emolib.media.audio import frame_count
 from emolib.media.pictures import Source, load_image, to_frames, to_tensor
+from emolib.media.soundtrack import Soundtrack
 from emolib.media.video import VideoWriter
+from emolib.media.voice import Source as Spoken
+from emolib.media.voice import Voice, read_voice
 from emolib.motion import add_blinks, head_motion
 from emolib.weights import PRETRAINED, verify
 
@@ -41,16 +44,14 @@ MAX_SIDE = 1920  # px; larger pictures are shrunk: players stop at 4096 and ever
 POSES = ("generated", "still")
 BATCH = 8  # frames made at once
 
-Sound = str | Path | np.ndarray
-
 
 @dataclass(frozen=True)
 class EmotionCondition:
-    """What the emotion is taken from: exactly one of words, a face (as :func:`load_image` takes it), a voice (file or float32 16 kHz)."""
+    """What the emotion is taken from: exactly one of words, a face (as :func:`load_image` takes it), a voice (file, 16 kHz samples)."""
 
     text: str | None = None
     image: Source | None = None
-    audio: Sound | None = None
+    audio: Spoken | None = None
 
     def __post_init__(self):
         given = [name for name in ("text", "image", "audio") if getattr(self, name) is not None]
@@ -63,13 +64,13 @@ class EmotionCondition:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A checked job, see :func:`check`. image: uint8 (H, W, 3). audio: float32 16 kHz. emotion_input: text, face crop source or sound."""
+    """A checked job, see :func:`check`. image: uint8 (H, W, 3). emotion: words, a picture and its face, or a voice."""
 
     image: np.ndarray
     faces: list[Face]
     face: int
-    audio: np.ndarray
-    emotion: str | tuple[np.ndarray, Face] | np.ndarray
+    voice: Voice
+    emotion: str | tuple[np.ndarray, Face] | Voice
     intensity: float
     out: Path
     pose: str
@@ -95,10 +96,6 @@ class Report:
     wall_s: float
 
 
-def _sound(audio: Sound) -> np.ndarray:
-    return check_audio(audio) if isinstance(audio, np.ndarray) else load_audio(audio)
-
-
 def _shrunk(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     scale = MAX_SIDE / max(height, width)
@@ -114,7 +111,9 @@ def _emotion_input(emotion: EmotionCondition, notes: list[str]):
     if emotion.text is not None:
         return emotion.text
     if emotion.audio is not None:
-        return _sound(emotion.audio)
+        heard = read_voice(emotion.audio)
+        notes += [f"the emotion's voice: {note}" for note in heard.notes]
+        return heard
     assert emotion.image is not None  # exactly one is given
     said: list[str] = []
     picture = _shrunk(load_image(emotion.image, said))
@@ -125,7 +124,7 @@ def _emotion_input(emotion: EmotionCondition, notes: list[str]):
 
 def check(
     source: Source,
-    audio: Sound,
+    audio: Spoken,
     emotion: EmotionCondition | str,
     intensity: float = 2,
     out: str | Path = "out/talk.mp4",
@@ -151,7 +150,8 @@ def check(
     notes: list[str] = []
     picture = load_image(source, notes)
     image = _shrunk(picture)
-    sound = _sound(audio)
+    voice = read_voice(audio)
+    notes += voice.notes
     wanted = _emotion_input(condition, notes)
     faces = detect(image)
     if face is not None and not 1 <= face <= len(faces):
@@ -163,7 +163,7 @@ def check(
     if face is None and len(faces) > 1:
         notes.append(f"{len(faces)} faces found; the largest talks, choose another with face 2 to {len(faces)}")
     notes += size_notes(faces[(face or 1) - 1])
-    return Request(image, faces, face or 1, sound, wanted, intensity, out, pose, blinks, seed, fps, tuple(notes))
+    return Request(image, faces, face or 1, voice, wanted, intensity, out, pose, blinks, seed, fps, tuple(notes))
 
 
 def _at_rate(rows: Tensor, n_frames: int, fps: Fraction) -> Tensor:
@@ -205,7 +205,7 @@ class Talker:
     def talk(
         self,
         source: Source,
-        audio: Sound,
+        audio: Spoken,
         emotion: EmotionCondition | str,
         intensity: float = 2,
         out: str | Path = "out/talk.mp4",
@@ -215,7 +215,8 @@ class Talker:
     ) -> Report:
         """Makes the portrait ``source`` speak ``audio`` with ``emotion``; writes ``out`` (.mp4), whole or not at all.
 
-        source: a file, a Pillow image or an array (:func:`load_image`). audio: a file or float32 16 kHz.
+        source: a file, a Pillow image or an array (:func:`load_image`). audio: a file, or mono samples at 16 kHz (floats in [-1, 1],
+        int16, int32 or uint8); the video has the file's own track, at its rate.
         emotion: words or :class:`EmotionCondition`.
         intensity: 1 to 3. Options: face (n-th largest, 1 ...), pose ("generated" or "still"), blinks, seed, fps (exact; Fraction).
         progress: called with (frames done, frames in all). Raises :class:`EmolibError` for anything wrong with them.
@@ -226,8 +227,9 @@ class Talker:
         """Does what :func:`check` has checked."""
         start = time.perf_counter()
         height, width = request.image.shape[:2]
-        n_frames = frame_count(len(request.audio), request.fps)
-        with VideoWriter(request.out, request.fps, (width, height), audio=request.audio) as video:
+        n_frames = frame_count(request.voice.n_samples, request.fps)
+        sound = Soundtrack.of(request.voice.source)
+        with VideoWriter(request.out, request.fps, (width, height), audio=sound) as video:
             for frame in self.frames(request):
                 video.write(frame)
                 if progress:
@@ -261,9 +263,9 @@ class Talker:
         moving, blinking = np.random.default_rng(request.seed).spawn(
             2
         )  # so that a longer voice begins like a shorter one
-        log_mel = mel(request.audio)
-        n_frames = frame_count(len(request.audio), request.fps)
-        heard = Windows(log_mel, frame_count(len(request.audio), EAC_FPS), EAC_FPS, self.eac.config["window"])
+        log_mel, n_samples = request.voice.log_mel, request.voice.n_samples
+        n_frames = frame_count(n_samples, request.fps)
+        heard = Windows(log_mel, frame_count(n_samples, EAC_FPS), EAC_FPS, self.eac.config["window"])
         beta, sigma = predict(self.eac, heard, self.embed(request.emotion), request.intensity)
         beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
         motion = head_motion(log_mel, n_frames, request.fps, moving)
@@ -276,12 +278,12 @@ class Talker:
         return own.expand(n_frames).replace(beta=beta, pose=pose), sigma
 
     @torch.no_grad()
-    def embed(self, emotion: str | tuple[np.ndarray, Face] | np.ndarray) -> Tensor:
-        """z_emo (D,) of Eq. 2 for words, a face in a picture, or a voice (float32 16 kHz)."""
+    def embed(self, emotion: str | tuple[np.ndarray, Face] | Voice) -> Tensor:
+        """z_emo (D,) of Eq. 2 for words, a face in a picture, or a voice."""
         if isinstance(emotion, str):
             return emotion_code(self.eac, self.ame, emotion)
-        if isinstance(emotion, np.ndarray):
-            return self.eac.embed_audio(torch.from_numpy(mel(emotion))[None].to(self.device))[0]
+        if isinstance(emotion, Voice):
+            return self.eac.embed_audio(torch.from_numpy(emotion.log_mel)[None].to(self.device))[0]
         if self.eac.encoding != "clip":
             raise EmolibError(f"the EAC variant {self.eac.config['variant']} takes no image as emotion; give a text")
         picture, face = emotion

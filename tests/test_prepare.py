@@ -21,13 +21,13 @@ from emolib.corpus import convert as conversion
 from emolib.corpus import prepare as preparation
 from emolib.corpus import workers
 from emolib.corpus.clips import COLUMNS, JOURNAL, Corpus
-from emolib.corpus.prepare import prepare, resampled_indices, summary
+from emolib.corpus.prepare import prepare, summary
 from emolib.corpus.takes import Take
 from emolib.errors import EmolibError
 from emolib.face.alignment import nme
 from emolib.face.landmarks import Face, detect
-from emolib.media.audio import SAMPLE_RATE, decode_audio, resample
-from emolib.media.video import VideoInfo, VideoWriter, iter_video, video_info
+from emolib.media.audio import decode_audio, resample
+from emolib.media.video import VideoInfo, VideoWriter, iter_at_rate, iter_video, video_info
 from synthface.synth import ClipSpec, Studio
 
 SECONDS, SIZE = 0.8, 96
@@ -184,7 +184,7 @@ def test_stereo_is_mixed_down_and_a_videos_own_track_comes_first(tmp_path, filme
     n = min(len(half), len(filmed["audio"]))
     assert np.corrcoef(half[:n], filmed["audio"][:n])[0, 1] > 0.99, "one silent channel of two"
     take = Take("ravdess", "A01_sad_1_11", "A01", "sad", 1, filmed["one"], filmed["wav"])
-    loud = conversion._sound(take)
+    loud = conversion._sound(take, 0.0)
     assert np.sqrt(np.mean(loud**2)) == pytest.approx(np.sqrt(np.mean(filmed["audio"] ** 2)), rel=0.1)
 
 
@@ -216,16 +216,17 @@ def test_frames_are_taken_one_at_a_time(filmed, monkeypatch):
     class Frame(np.ndarray):
         __hash__ = object.__hash__
 
-    def watched(path):
-        for frame in iter_video(path):
+    def watched(frames):
+        for frame in frames:
             view = frame.view(Frame)
             alive.add(view)
             most.append(len(alive))
             yield view
 
-    monkeypatch.setattr(conversion, "iter_video", watched)
+    monkeypatch.setattr(conversion, "iter_video", lambda path: watched(iter_video(path)))
+    monkeypatch.setattr(conversion, "iter_at_rate", lambda path, fps: watched(iter_at_rate(path, fps)))
     conversion.aligned_frames(filmed["one"], SIZE)
-    assert len(most) == 2 * 24 and max(most) <= 3
+    assert len(most) == 24 + 20 and max(most) <= 3, "24 frames at 30 fps are 20 at 25"
 
 
 def fake(monkeypatch, broken=()):
@@ -411,14 +412,6 @@ def test_help_shows_defaults_ranges_and_an_example(capsys):
         assert words in shown
 
 
-def test_resampling_by_hand():
-    assert resampled_indices(6, Fraction(30)).tolist() == [0, 1, 3, 4, 5]
-    assert resampled_indices(4, Fraction(25)).tolist() == [0, 1, 2, 3]
-    assert resampled_indices(3, Fraction(12)).tolist() == [0, 0, 1, 1, 2, 2]
-    assert len(resampled_indices(3000, Fraction(30000, 1001))) == 2502, "100.1 s at exact 29.97 are 2502 frames"
-    assert SAMPLE_RATE / 25 == 640
-
-
 def test_what_is_used_and_what_is_listed_is_all_there_is(tmp_path, monkeypatch):
     root = tree(tmp_path / "in")
     fake(monkeypatch)
@@ -444,7 +437,7 @@ def checked(take):
 
 def test_a_recording_of_a_minute_is_no_take(tmp_path, monkeypatch):
     monkeypatch.setattr(conversion, "video_info", lambda path: VideoInfo(Fraction(25), 61 * 25, 64, 64, 61.0, 61.0))
-    monkeypatch.setattr(conversion, "load_audio", lambda path: np.zeros(61 * 16000, np.float32))
+    monkeypatch.setattr(conversion, "load_audio", lambda path, since: np.zeros(61 * 16000, np.float32))
     (tmp_path / "1064_IEO_DIS_MD.flv").write_bytes(b"x")
     with pytest.raises(EmolibError, match="lasts 61.0 s; expected one sentence, at most 30 s"):
         conversion.convert(Take("cremad", "a", "1064", "disgusted", 2, tmp_path / "1064_IEO_DIS_MD.flv"), 64)

@@ -14,7 +14,7 @@ from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment, interocular
 from emolib.face.landmarks import detect
 from emolib.media.audio import SAMPLE_RATE, load_audio
-from emolib.media.video import VideoInfo, iter_video, video_info
+from emolib.media.video import VideoInfo, iter_at_rate, iter_video, video_info
 
 FPS = Fraction(25)
 LOOKS = 9  # frames in which the face is looked for
@@ -25,13 +25,6 @@ SHORTEST, LONGEST = (
 MOST_APART = 0.5  # s between the lengths of sound and picture, and between what a header promises and what there is
 FAR = 1.0  # eye distances from where the face mostly is: actors sway less, another person sits further
 STEADY = 0.75  # of the looks at least must be nearer than that
-
-
-def resampled_indices(n_frames: int, fps: Fraction, target: Fraction = FPS) -> np.ndarray:
-    """For each frame at ``target`` fps the frame of the ``fps`` video that is shown at its mid-time."""
-    n = int(n_frames * target / fps)
-    times = [(Fraction(i) + Fraction(1, 2)) / target for i in range(n)]
-    return np.array([min(int(t * fps), n_frames - 1) for t in times], dtype=int)
 
 
 def look(path: Path, info: VideoInfo, find: Callable = detect) -> np.ndarray:
@@ -71,22 +64,20 @@ def steady(landmarks: np.ndarray, path: Path) -> np.ndarray:
     return landmarks[near]
 
 
-def cropped(path: Path, info: VideoInfo, alignment: Alignment) -> np.ndarray:
+def cropped(path: Path, alignment: Alignment) -> np.ndarray:
     """The aligned face, uint8 (T, size, size, 3), at 25 fps. A video that ends before its header says gives fewer frames."""
-    indices = resampled_indices(info.n_frames, info.fps)
-    counts = np.bincount(indices, minlength=info.n_frames)
-    crops, done = np.empty((len(indices), alignment.size, alignment.size, 3), np.uint8), 0
-    for frame, count in zip(iter_video(path), counts):
-        if count:
-            crops[done : done + count] = alignment.crop(frame)
-            done += int(count)
-    return crops[:done]
+    crops: list[np.ndarray] = []
+    last = None
+    for frame in iter_at_rate(path, FPS):
+        crops.append(crops[-1] if frame is last else alignment.crop(frame))  # one that is shown twice is cropped once
+        last = frame
+    return np.stack(crops) if crops else np.empty((0, alignment.size, alignment.size, 3), np.uint8)
 
 
 def aligned_frames(path: Path, size: int) -> np.ndarray:
     """The video's face as uint8 (T, size, size, 3) at 25 fps, one alignment for the clip (median of nine looks)."""
     info = video_info(path)
-    return cropped(path, info, Alignment.from_landmarks(look(path, info), size))
+    return cropped(path, Alignment.from_landmarks(look(path, info), size))
 
 
 def _check_file(path: Path) -> None:
@@ -98,10 +89,10 @@ def _check_file(path: Path) -> None:
         raise EmolibError(f"{path} is a Git LFS pointer, not a recording; run `git lfs pull` in the corpus")
 
 
-def _sound(take: Take) -> np.ndarray:
-    """float32 (n,) at 16 kHz: the video's own track, which is in time with it, or else the file beside it."""
+def _sound(take: Take, since: float) -> np.ndarray:
+    """float32 (n,) at 16 kHz: the video's own track from ``since`` on, when its first frame is shown, or else the file beside it."""
     try:
-        return load_audio(take.video or "")
+        return load_audio(take.video or "", since=since)
     except EmolibError:
         if take.audio is None:
             raise
@@ -125,7 +116,8 @@ def convert(take: Take, size: int) -> tuple[np.ndarray, np.ndarray]:
     if (fault := fault_of(take)) or video is None:
         raise EmolibError(fault)
     _check_file(video)
-    info, audio = video_info(video), _sound(take)
+    info = video_info(video)
+    audio = _sound(take, info.start)
     seconds, sounding = float(info.n_frames / info.fps), len(audio) / SAMPLE_RATE
     if abs(seconds - sounding) > MOST_APART:
         raise EmolibError(
@@ -138,7 +130,7 @@ def convert(take: Take, size: int) -> tuple[np.ndarray, np.ndarray]:
             f"{take.video} lasts {max(seconds, sounding):.1f} s; expected one sentence, at most {LONGEST:g} s"
         )
     landmarks = steady(look(video, info), video)
-    frames = cropped(video, info, Alignment.from_landmarks(landmarks, size))
+    frames = cropped(video, Alignment.from_landmarks(landmarks, size))
     if len(frames) / float(FPS) < seconds - MOST_APART:
         raise EmolibError(f"{take.video} ends after {len(frames) / float(FPS):.2f} of {seconds:.2f} s; it is truncated")
     n_samples = round(len(frames) / FPS * SAMPLE_RATE)

@@ -20,14 +20,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from emolib.corpus.clips import JOURNAL, Corpus, CorpusWriter, journal
-from emolib.corpus.convert import FPS, aligned_frames, convert, fault_of, reason_of, resampled_indices
+from emolib.corpus.convert import FPS, aligned_frames, convert, fault_of, reason_of
 from emolib.corpus.takes import Take, check_request, strays
 from emolib.corpus.workers import each
 from emolib.errors import EmolibError
 from emolib.files import write_atomic
 from emolib.fingerprint import fingerprint
 
-__all__ = ["aligned_frames", "prepare", "resampled_indices", "split_of", "splits", "summary", "walk"]
+__all__ = ["aligned_frames", "prepare", "split_of", "splits", "summary", "walk"]
 QUARANTINE = "quarantine.csv"
 
 

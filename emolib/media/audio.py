@@ -6,6 +6,7 @@ The figures are those of the paper, Sec. 4.1 (as PC-AVS): 16 kHz, FFT window 128
 
 import functools
 import wave
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,63 +15,61 @@ import numpy as np
 import scipy.fft
 
 from emolib.errors import EmolibError
-from emolib.files import check_input, replacing
+from emolib.files import replacing
+from emolib.media.sound import SAMPLE_RATE, mono_blocks, samples_of
 
-SAMPLE_RATE = 16000
 N_FFT, HOP, N_MELS = 1280, 160, 80
 MEL_RATE = SAMPLE_RATE // HOP  # mel frames a second
+BLOCK_FRAMES = 1000  # mel frames made at once: an hour of speech takes the memory of ten seconds
 FMIN, FMAX = 55.0, 7600.0  # as Wav2Lip and PC-AVS
-SILENT_DBFS = -60.0
+SILENT_DBFS = -75.0  # the noise of a good 16-bit recorder lies near -80, a whispered voice far from it near -65
 # Amplitudes of speech at full scale reach about +10 dB under this filterbank, a quiet room lies near -60.
 DB_FLOOR, DB_CENTRE, DB_SCALE = -80.0, -30.0, 40.0
 
 
-def decode_audio(path: str | Path, rate: int = SAMPLE_RATE) -> np.ndarray:
+def decode_audio(
+    path: str | Path, rate: int = SAMPLE_RATE, *, since: float | None = None, notes: list[str] | None = None
+) -> np.ndarray:
     """The first audio stream of ``path`` as float32 (n_samples,) mono at ``rate`` Hz, in [-1, 1]. Silence is allowed.
 
-    Raises :class:`EmolibError` if the file is missing, empty or has no sound that can be decoded.
+    since: the moment on the file's clock, s, at which the array starts; none: where the sound begins. notes: takes a sentence for what a
+    user would want to know. Raises :class:`EmolibError` if the file is missing, empty or has no sound that can be decoded.
     """
-    path = check_input(path, "audio file", "give a sound or video file that holds speech")
-    resampler = av.AudioResampler(format="fltp", rate=rate)  # its own mixing would make two equal channels 3 dB louder
-    blocks = []
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise EmolibError(f"{path} holds no sound; expected an audio file or a video with sound")
-            for frame in container.decode(container.streams.audio[0]):
-                blocks += [f.to_ndarray().mean(0) for f in resampler.resample(frame)]
-            if blocks:
-                blocks += [f.to_ndarray().mean(0) for f in resampler.resample(None)]
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise EmolibError(f"{path} is not audio that can be decoded ({reason}); give a wav, mp3 or ogg file") from None
-    audio = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    return np.clip(audio, -1.0, 1.0).astype(np.float32, copy=False)
+    blocks = list(mono_blocks(path, rate, since=since, notes=notes))
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def check_audio(audio: np.ndarray, name: str = "the audio") -> np.ndarray:
     """``audio`` as float32 (n_samples,), or :class:`EmolibError` if it is empty, silent, not finite or not mono."""
-    audio = np.asarray(audio, dtype=np.float32)
-    if audio.ndim != 1:
-        raise EmolibError(f"{name} has shape {audio.shape}; expected one channel, (samples,), at {SAMPLE_RATE} Hz")
-    if audio.size < HOP:
-        raise EmolibError(f"{name} is empty ({audio.size} samples); give a recording that holds speech")
-    if not np.isfinite(audio).all():
-        raise EmolibError(f"{name} holds values that are not finite; expected samples in [-1, 1]")
-    level = 10 * np.log10(np.mean(np.square(audio, dtype=np.float64)) + 1e-20)
+    audio = samples_of(audio, name)
+    check_level(level_of([audio]), audio.size, name)
+    return audio
+
+
+def level_of(blocks: Iterable[np.ndarray]) -> float:
+    """dBFS: root mean square of all samples."""
+    count, energy = 0, 0.0
+    for block in blocks:
+        count, energy = count + block.size, energy + float(np.square(block, dtype=np.float64).sum())
+    return float(10 * np.log10(energy / max(count, 1) + 1e-20))
+
+
+def check_level(level: float, n_samples: int, name: str) -> None:
+    """:class:`EmolibError` for a sound of next to no samples, or one that is silent."""
+    if n_samples < HOP:
+        raise EmolibError(f"{name} is empty ({n_samples} samples); give a recording that holds speech")
     if level < SILENT_DBFS:
         raise EmolibError(
             f"{name} is silent ({level:.0f} dBFS, below {SILENT_DBFS:.0f}); give a recording that holds speech"
         )
-    return audio
 
 
-def load_audio(path: str | Path) -> np.ndarray:
-    """Speech of ``path`` as float32 (n_samples,) mono at 16 kHz in [-1, 1].
+def load_audio(path: str | Path, *, since: float | None = None, notes: list[str] | None = None) -> np.ndarray:
+    """Speech of ``path`` as float32 (n_samples,) mono at 16 kHz in [-1, 1]; arguments as of :func:`decode_audio`.
 
-    Raises :class:`EmolibError` if the file is missing, empty, silent (RMS below -60 dBFS) or not audio.
+    Raises :class:`EmolibError` if the file is missing, empty, silent (RMS below -75 dBFS) or not audio.
     """
-    return check_audio(decode_audio(path), f"the audio {path}")
+    return check_audio(decode_audio(path, since=since, notes=notes), f"the audio {path}")
 
 
 def resample(audio: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
@@ -108,22 +107,48 @@ def _hann() -> np.ndarray:
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)  # periodic, as librosa's
 
 
+class LogMel:
+    """The log-mel of a sound that comes in parts; the same bytes as of the whole, see :func:`mel`."""
+
+    def __init__(self) -> None:
+        self.count = 0  # samples so far
+        self._rest = np.zeros(N_FFT // 2, np.float32)  # what the next frame begins with
+        self._done: list[np.ndarray] = []
+
+    def push(self, samples: np.ndarray) -> None:
+        """Takes the next samples (n,)."""
+        self.count += len(samples)
+        self._rest = np.concatenate([self._rest, samples])
+        while len(self._rest) >= (BLOCK_FRAMES - 1) * HOP + N_FFT:
+            self._add(BLOCK_FRAMES)
+            self._rest = self._rest[BLOCK_FRAMES * HOP :]
+
+    def _add(self, n_frames: int) -> None:
+        frames = np.lib.stride_tricks.sliding_window_view(self._rest, N_FFT)[::HOP][:n_frames]
+        amplitude = np.abs(scipy.fft.rfft(frames * _hann(), axis=1)).astype(np.float32, copy=False) @ filterbank().T
+        decibels = 20 * np.log10(np.maximum(amplitude, 10 ** (DB_FLOOR / 20)))
+        self._done.append((decibels - DB_CENTRE) / DB_SCALE)
+
+    def finish(self) -> np.ndarray:
+        """(1 + n_samples // 160, 80)."""
+        left = 1 + self.count // HOP - BLOCK_FRAMES * len(self._done)
+        self._rest = np.concatenate([self._rest, np.zeros(N_FFT // 2 + HOP, np.float32)])
+        while left > 0:
+            self._add(min(left, BLOCK_FRAMES))
+            self._rest, left = self._rest[BLOCK_FRAMES * HOP :], left - BLOCK_FRAMES
+        return np.concatenate(self._done)
+
+
 def mel(audio: np.ndarray) -> np.ndarray:
     """(n_samples,) at 16 kHz -> log-mel (1 + n_samples // 160, 80), speech about in [-1, 1].
 
     Frame i is centred on sample 160 i; beyond the ends lies silence. Value = (dB + 30) / 40, with dB = 20 log10 of the
     mel amplitude, floored at -80 (so silence is -1.25).
     """
-    audio = np.asarray(audio, np.float32)
-    n_frames = 1 + len(audio) // HOP
-    padded = np.pad(audio, (N_FFT // 2, N_FFT // 2 + HOP))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][:n_frames]
-    out = np.empty((n_frames, N_MELS), np.float32)
-    for start in range(0, n_frames, 1000):  # blocks keep the memory of an hour of speech at that of ten seconds
-        spectrum = np.abs(scipy.fft.rfft(frames[start : start + 1000] * _hann(), axis=1))
-        out[start : start + 1000] = spectrum @ filterbank().T
-    decibels = 20 * np.log10(np.maximum(out, 10 ** (DB_FLOOR / 20)))
-    return (decibels - DB_CENTRE) / DB_SCALE
+    audio, log = np.asarray(audio, np.float32), LogMel()
+    for start in range(0, len(audio), BLOCK_FRAMES * HOP):
+        log.push(audio[start : start + BLOCK_FRAMES * HOP])
+    return log.finish()
 
 
 def frame_count(n_samples: int, fps: Fraction | float) -> int:

@@ -1,18 +1,22 @@
 """Video: streaming writer (H.264 + AAC in MP4, exact frame rates) and readers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property, partial
 from pathlib import Path
 
 import av
 import numpy as np
 
 from emolib.errors import EmolibError
-from emolib.files import check_input, check_output, replacing
-from emolib.media.audio import SAMPLE_RATE, resample
+from emolib.files import check_output, replacing
+from emolib.media.opening import open_media
+from emolib.media.soundtrack import Soundtrack
 
-AUDIO_RATE = 48000  # an AAC packet is 1024 samples: 21 ms at this rate, shorter than a video frame
+BIT_RATES = {"mono": 128_000, "stereo": 192_000}  # bits a second of sound
+WHAT, ADVICE = "video", "give the path of a video, such as an mp4, mov or mkv"
+EARLY = 1e-4  # s: by how much a file's rounding of times may make a frame late
 BT709 = 1  # ITU code of the colour matrix; untagged video is read as BT.601 or 709 as the player likes
 
 
@@ -24,7 +28,7 @@ class VideoWriter:
                 video.write(frame)
 
     fps: exact rate, e.g. Fraction(30000, 1001). size: (width, height), or one int for a square.
-    audio: float32 (n,) at 16 kHz or None; cut or padded with silence to the length of the video.
+    audio: (n,) at 16 kHz, a :class:`Soundtrack`, or None; cut or padded with silence to the length of the video.
     lossless: all-intra and nearly lossless (crf 10; for corpus clips) instead of a product for players (crf 16).
     H.264's 4:2:0 needs even sides: an odd one gets its last row or column twice. An exception inside the block removes
     the unfinished file. Raises :class:`EmolibError` if the file cannot be written.
@@ -35,7 +39,7 @@ class VideoWriter:
         path: str | Path,
         fps: Fraction | int,
         size: tuple[int, int] | int,
-        audio: np.ndarray | None = None,
+        audio: np.ndarray | Soundtrack | None = None,
         lossless: bool = False,
     ):
         self.path = check_output(path)
@@ -46,14 +50,15 @@ class VideoWriter:
         try:
             self._temporary = self._whole.__enter__()
             options = {} if lossless else {"movflags": "+faststart"}
-            self._container = av.open(str(self._temporary), "w", format="mp4", options=options)
+            self._container = av.open(f"file:{self._temporary}", "w", format="mp4", options=options)
         except OSError as error:
             raise EmolibError(f"cannot write {self.path}: {error.strerror or error}; choose another output") from None
         self._video = self._add_video(lossless)
-        self._audio, self._sent = None, 0  # sent: samples of self._sound already encoded
+        self._audio, self._sent, self._sound = None, 0, None  # sent: samples of the sound already encoded
         if audio is not None:
-            self._sound = resample(audio, SAMPLE_RATE, AUDIO_RATE)
-            self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="mono", bit_rate=128_000)
+            self._sound = audio if isinstance(audio, Soundtrack) else Soundtrack.of(audio)
+            layout, rate = self._sound.layout, BIT_RATES[self._sound.layout]
+            self._audio = self._container.add_stream("aac", rate=self._sound.rate, layout=layout, bit_rate=rate)
 
     def _add_video(self, lossless: bool):
         if lossless:
@@ -90,13 +95,15 @@ class VideoWriter:
 
     def _write_audio(self) -> None:
         """Encodes the sound up to the end of the last frame, so that the file is interleaved and memory stays flat."""
-        if self._audio is None:
+        if self._audio is None or self._sound is None:
             return
-        end = round(self.n_frames * AUDIO_RATE / self.fps)
-        block = self._sound[self._sent : end]
-        block = np.pad(block, (0, end - self._sent - len(block))).astype(np.float32)
-        frame = av.AudioFrame.from_ndarray(block[None], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = AUDIO_RATE, self._sent, Fraction(1, AUDIO_RATE)
+        rate = self._sound.rate
+        end = round(self.n_frames * rate / self.fps)
+        if end == self._sent:
+            return
+        block = self._sound.read(end - self._sent)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._sound.layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, self._sent, Fraction(1, rate)
         self._sent = end
         self._mux(self._audio.encode(frame))
 
@@ -138,7 +145,8 @@ class VideoWriter:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """fps: exact. duration, audio_duration: seconds (audio_duration 0.0 without sound)."""
+    """fps: exact, the mean one where it varies. width, height: as stored. duration, audio_duration: seconds (the latter 0.0 without
+    sound). start: when the first frame is shown, s."""
 
     fps: Fraction
     n_frames: int
@@ -146,20 +154,17 @@ class VideoInfo:
     height: int
     duration: float
     audio_duration: float
+    start: float = 0.0
 
 
 def _open(path: str | Path):
-    path = check_input(path, "video file", "give the path of a video")
-    try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise EmolibError(
-            f"{path} is not a video that can be decoded ({reason}); give an mp4, mov or mkv file"
-        ) from None
+    container = open_media(path, WHAT, ADVICE)
     if not container.streams.video:
         container.close()
         raise EmolibError(f"{path} holds no pictures; expected a video file")
+    if container.streams.video[0].codec_context is None:
+        container.close()
+        raise EmolibError(f"{path} holds pictures in a coding that is not known; {ADVICE}")
     return container
 
 
@@ -174,21 +179,66 @@ def video_info(path: str | Path) -> VideoInfo:
         fps = Fraction(video.average_rate or video.guessed_rate or 25)
         duration = _seconds(video) or (container.duration or 0) / av.time_base
         sound = _seconds(container.streams.audio[0]) if container.streams.audio else 0.0
-        return VideoInfo(fps, video.frames or round(duration * fps), video.width, video.height, duration, sound)
+        start = float((video.start_time or 0) * video.time_base)
+        count = video.frames or round(duration * fps)
+        return VideoInfo(fps, count, video.width, video.height, duration, sound, start)
 
 
 def _rgb(frame) -> np.ndarray:
-    return frame.to_ndarray(format="rgb24")
+    """A frame's pixels, uint8 (H, W, 3), turned as its display matrix asks for: a phone's pictures are stored on their side."""
+    pixels = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)) if frame.rotation else pixels
+
+
+def _decoded(path: str | Path) -> Iterator[tuple[float | None, float, Callable[[], np.ndarray]]]:
+    """Yields of each frame, in the order they are shown: when, for how long by the file's word (s), and its pixels."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        usual = float(1 / Fraction(stream.average_rate or stream.guessed_rate or 25))
+        try:
+            for frame in container.decode(stream):
+                base = frame.time_base
+                moment = float(frame.pts * base) if frame.pts is not None and base else None
+                lasts = float(frame.duration * base) if frame.duration and base else usual
+                yield moment, lasts, partial(_rgb, frame)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise EmolibError(f"the video {path} is damaged ({error}); give a whole file") from None
 
 
 def iter_video(path: str | Path) -> Iterator[np.ndarray]:
-    """Yields uint8 (H, W, 3) RGB frames in order, one at a time."""
-    with _open(path) as container:
-        try:
-            for frame in container.decode(container.streams.video[0]):
-                yield _rgb(frame)
-        except av.error.FFmpegError as error:
-            raise EmolibError(f"the video {path} is damaged ({error}); give a whole file") from None
+    """Yields uint8 (H, W, 3) RGB frames in order, one at a time, as they are meant to be seen (rotation tags count)."""
+    for _, _, pixels in _decoded(path):
+        yield pixels()
+
+
+def iter_at_rate(path: str | Path, fps: Fraction | int) -> Iterator[np.ndarray]:
+    """Yields, for each frame of a video at ``fps``, the frame of ``path`` that is shown at its middle, from its first one on.
+
+    Presentation times count, not numbers: a phone's variable frame rate stays in time. A frame that is shown twice is the same array.
+    """
+    step, made, end, first = 1 / float(fps), 0, 0.0, None
+    shown: _Shown | None = None
+    for moment, lasts, pixels in _decoded(path):
+        first = moment if first is None else first
+        at = end if moment is None else moment - (first or 0.0)
+        while shown is not None and (made + 0.5) * step < at - EARLY:
+            yield shown.pixels
+            made += 1
+        shown, end = _Shown(pixels), max(at + lasts, end)
+    while shown is not None and (made + 1) * step <= end + EARLY:
+        yield shown.pixels
+        made += 1
+
+
+class _Shown:
+    """A frame whose pixels are made when they are first asked for."""
+
+    def __init__(self, make: Callable[[], np.ndarray]):
+        self._make = make
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        return self._make()
 
 
 def read_video(path: str | Path, indices: Sequence[int] | None = None) -> np.ndarray:
