@@ -57,5 +57,5 @@ clean:
 
 # By hand, within the hour: kills, mutations, two processes, other machines, and the wheel in an empty environment.
 check: install
-	EMOLIB_CHECK=1 $(BIN)/python -m pytest tests/test_killed.py tests/test_staleness.py tests/test_parallel.py tests/test_reproducible.py tests/test_workers.py
+	EMOLIB_CHECK=1 $(BIN)/python -m pytest tests/test_killed.py tests/test_staleness.py tests/test_parallel.py tests/test_reproducible.py tests/test_workers.py tests/test_fuzz.py
 	scripts/check_wheel.sh

@@ -174,6 +174,8 @@ def _talk(args) -> None:
             bar.update(done - bar.n)
 
         report = machine.run(request, progress)
+    for note in report.notes[len(request.notes) :]:
+        print(f"emolib: {note}", file=sys.stderr)
     if args.json:
         print(json.dumps(asdict(report)))
     else:

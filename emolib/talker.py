@@ -9,7 +9,7 @@ few at a time: what grows with the length of the voice is its log-mel and coeffi
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,7 +38,9 @@ from emolib.media.voice import Source as Spoken
 from emolib.media.voice import Voice, read_voice
 from emolib.motion import add_blinks, head_motion
 from emolib.weights import PRETRAINED, verify
+from emolib.words import UNDERSTOOD, Understood, understand
 
+SHIPS = ("clip.safetensors", "eac.safetensors", "hef.safetensors", SHIPPED)  # what a Talker is made of
 EAC_FPS = Fraction(25)  # the frame rate of the corpus that EAC is trained on
 MAX_SIDE = 1920  # px; larger pictures are shrunk: players stop at 4096 and every frame is a whole picture
 POSES = ("generated", "still")
@@ -70,7 +72,7 @@ class Request:
     faces: list[Face]
     face: int
     voice: Voice
-    emotion: str | tuple[np.ndarray, Face] | Voice
+    emotion: Understood | tuple[np.ndarray, Face] | Voice
     intensity: float
     out: Path
     pose: str
@@ -109,7 +111,9 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
 def _emotion_input(emotion: EmotionCondition, notes: list[str]):
     """The condition, read: words, (picture, its largest face), or sound."""
     if emotion.text is not None:
-        return emotion.text
+        meant = understand(emotion.text)
+        notes += [meant.note] if meant.note else []
+        return meant
     if emotion.audio is not None:
         heard = read_voice(emotion.audio)
         notes += [f"the emotion's voice: {note}" for note in heard.notes]
@@ -196,7 +200,7 @@ class Talker:
         device: cpu, cuda, or auto. Raises :class:`EmolibError` for missing or damaged weights.
         """
         folder = Path(folder) if folder is not None else PRETRAINED
-        verify(folder)
+        verify(folder, SHIPS)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         parts = (Ame.load(folder / "clip.safetensors"), Eac.load(folder / "eac.safetensors"))
@@ -226,6 +230,7 @@ class Talker:
     def run(self, request: Request, progress: Callable[[int, int], None] | None = None) -> Report:
         """Does what :func:`check` has checked."""
         start = time.perf_counter()
+        request = self.placed(request)
         height, width = request.image.shape[:2]
         n_frames = frame_count(request.voice.n_samples, request.fps)
         sound = Soundtrack.of(request.voice.source)
@@ -239,6 +244,16 @@ class Talker:
             str(request.out), n_frames, str(request.fps), seconds, width + width % 2, height + height % 2,
             len(request.faces), request.face, request.notes, round(wall, 2),
         )  # fmt: skip
+
+    def placed(self, request: Request) -> Request:
+        """``request``, with a note of what its words were taken for if no table knows them. EmolibError if they are no emotion."""
+        words = request.emotion
+        if not isinstance(words, Understood) or words.known:
+            return request
+        if (nearest := self.ame.place(words.text)) is None:
+            raise EmolibError(f"'{words.text}' is not understood as an emotion; give {UNDERSTOOD}")
+        note = f"'{words.text}' is no word of ours for an emotion; it is taken as it stands, nearest to {nearest}"
+        return replace(request, emotion=Understood(words.text), notes=(*request.notes, note))
 
     def frames(self, request: Request) -> Iterator[np.ndarray]:
         """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
@@ -278,8 +293,9 @@ class Talker:
         return own.expand(n_frames).replace(beta=beta, pose=pose), sigma
 
     @torch.no_grad()
-    def embed(self, emotion: str | tuple[np.ndarray, Face] | Voice) -> Tensor:
+    def embed(self, emotion: str | Understood | tuple[np.ndarray, Face] | Voice) -> Tensor:
         """z_emo (D,) of Eq. 2 for words, a face in a picture, or a voice."""
+        emotion = emotion.text if isinstance(emotion, Understood) else emotion
         if isinstance(emotion, str):
             return emotion_code(self.eac, self.ame, emotion)
         if isinstance(emotion, Voice):

@@ -24,6 +24,8 @@ def read_npz(path: str | Path, names: tuple[str, ...], what: str) -> dict[str, n
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{strange[0]!r} is no array")
     except Exception as error:  # a damaged zip can fail anywhere inside the unzipper
         why = "it holds Python objects" if "Object arrays" in str(error) else error
         raise EmolibError(f"{path} is not a readable {what} file ({why}); expected an npz, make it anew") from None
