@@ -81,12 +81,21 @@ def readers(kind: str):
     from emolib.face.model import Coefficients
     from emolib.media.audio import load_audio
     from emolib.media.pictures import load_image
-    from emolib.media.video import read_video, video_info
+    from emolib.media.soundtrack import Soundtrack
+    from emolib.media.video import iter_at_rate, read_video, video_info
+    from emolib.media.voice import read_voice
     from emolib.params import load_params
     from emolib.weights import load_weights
 
+    def timed(path):
+        return list(iter_at_rate(path, 25))
+
+    def track(path):
+        return Soundtrack.of(path).read(48000)
+
     return {
-        "wav": [load_audio], "mp3": [load_audio], "mp4": [load_audio, video_info, read_video],
+        "wav": [load_audio, read_voice, track], "mp3": [load_audio, read_voice, track],
+        "mp4": [load_audio, video_info, read_video, timed, track],
         "png": [load_image], "jpg": [load_image], "npz": [Coefficients.load], "safetensors": [load_weights],
         "yaml": [load_params],
     }[kind]  # fmt: skip

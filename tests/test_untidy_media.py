@@ -2,6 +2,7 @@
 
 import ast
 import http.server
+import io
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from emolib.corpus import convert as conversion
 from emolib.errors import EmolibError
@@ -349,6 +351,40 @@ def test_other_containers(tmp_path, suffix):
     assert len(audio) == pytest.approx(16000, abs=1600) and level(audio[2000:14000]) == pytest.approx(
         level(tone()), abs=0.5
     )
+
+
+@pytest.mark.parametrize("second", [(22050, "mono"), (44100, "stereo"), (48000, "stereo")])
+def test_recordings_that_were_joined(tmp_path, second):
+    """An mp3 whose second half has another rate and other channels, as `cat a.mp3 b.mp3` makes it."""
+    rate, layout = second
+    one = write_sound(tmp_path / "a.mp3", tone(1, 44100)[None], "mono", 44100)
+    channels = np.repeat(tone(1, rate)[None], 2 if layout == "stereo" else 1, 0)
+    two = write_sound(tmp_path / "b.mp3", channels, layout, rate)
+    (tmp_path / "ab.mp3").write_bytes(one.read_bytes() + two.read_bytes())
+    audio = load_audio(tmp_path / "ab.mp3")
+    assert len(audio) == pytest.approx(32000, abs=3500) and level(audio[-12000:-4000]) == pytest.approx(
+        level(tone()), abs=0.5
+    )
+
+
+def test_a_frame_that_comes_a_day_late_is_damage(tmp_path):
+    path = write_video(tmp_path / "x.mkv", [0, 40, 80, 86_400_000])
+    with pytest.raises(EmolibError, match="jump from .* to 86400.0 s; it is damaged"):
+        list(iter_at_rate(path, 25))
+
+
+def test_an_albums_cover_is_no_video(tmp_path):
+    path = tmp_path / "x.mp3"
+    write_sound(path, tone()[None], "mono")
+    cover = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(cover, "JPEG")
+    body = b"\0image/jpeg\0\x03\0" + cover.getvalue()
+    frame = b"APIC" + len(body).to_bytes(4, "big") + b"\0\0" + body
+    size = bytes((len(frame) >> shift) & 127 for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\x03\0\0" + size + frame + path.read_bytes())
+    assert len(load_audio(path)) == pytest.approx(16000, abs=1700)
+    with pytest.raises(EmolibError, match="holds no pictures"):
+        video_info(path)
 
 
 # Damage --------------------------------------------------------------------------------------------------------------

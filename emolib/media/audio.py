@@ -136,7 +136,10 @@ class LogMel:
         while left > 0:
             self._add(min(left, BLOCK_FRAMES))
             self._rest, left = self._rest[BLOCK_FRAMES * HOP :], left - BLOCK_FRAMES
-        return np.concatenate(self._done)
+        whole = np.empty((1 + self.count // HOP, N_MELS), np.float32)
+        for i in range(len(self._done)):  # block by block, or an hour would lie here twice
+            whole[i * BLOCK_FRAMES : (i + 1) * BLOCK_FRAMES], self._done[i] = self._done[i], np.empty(0, np.float32)
+        return whole
 
 
 def mel(audio: np.ndarray) -> np.ndarray:

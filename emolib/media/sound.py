@@ -17,6 +17,7 @@ from emolib.media.opening import open_media, unreadable
 SAMPLE_RATE = 16000
 GAP, LONGEST_GAP = 0.05, 60.0  # s: what is less is rounding of times, what is more a damaged time
 CANCELLED = 0.1  # of the louder channel's level: what is left of two channels that cancel each other
+LAYOUTS = {"mono": 1, "stereo": 2}
 BLOCK = 1 << 16  # samples of an array taken at once
 WHAT, ADVICE = "audio", "give a sound or video file that holds speech, such as a wav, mp3 or mp4"
 SCALES = {"int16": 2.0**15, "int32": 2.0**31, "uint8": 2.0**7}
@@ -94,23 +95,26 @@ def channel_blocks(
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise EmolibError(f"{path} holds sound in a coding that is not known; {ADVICE}")
-        times, resampler, cut = _Times(since), av.AudioResampler(format="fltp", layout=layout, rate=rate), 0
+        times, resampler, cut, kind, channels = _Times(since), None, 0, None, LAYOUTS.get(layout or "", 0)
         for frames in _frames(container, stream, path):
             if frames is None:
                 bad += 1
                 continue
             for frame in frames:
-                gap, good = times.gap(frame), good + 1
+                gap, good, now = times.gap(frame), good + 1, (frame.sample_rate, frame.layout.name, frame.format.name)
+                blocks: list[np.ndarray] = []
+                if now != kind or resampler is None:  # at the start, and where recordings were joined
+                    blocks += _resampled(resampler, [None] if resampler else [])
+                    many = layout if len(frame.layout.channels) > 2 else None  # of two, FFmpeg's mean is 3 dB too loud
+                    resampler, kind = av.AudioResampler(format="fltp", layout=many, rate=rate), now
                 cut += round(max(-gap, 0.0) * rate)
-                silent = [_silence(frame, gap)] if gap * rate >= 1 else []
-                for part in (*silent, frame):
-                    part.pts = None  # times are kept here; the resampler would fill what it takes for gaps
-                    for block in resampler.resample(part):
-                        samples = block.to_ndarray()
-                        yield samples[:, cut:]
-                        cut = max(0, cut - samples.shape[1])
-        if good:
-            yield from (f.to_ndarray()[:, cut:] for f in resampler.resample(None))
+                blocks += _resampled(resampler, [*([_silence(frame, gap)] if gap * rate >= 1 else []), frame])
+                for block in blocks:
+                    channels = channels or block.shape[0]
+                    yield _fitted(block, channels)[:, cut:]
+                    cut = max(0, cut - block.shape[1])
+        for block in _resampled(resampler, [None] if resampler else []):
+            yield _fitted(block, channels or block.shape[0])[:, cut:]
     if bad and bad >= good:
         raise EmolibError(
             f"{path} is not {WHAT} that can be decoded ({bad} of its {bad + good} parts are damaged); {ADVICE}"
@@ -139,6 +143,21 @@ def _frames(container, stream, path) -> Iterator[list | None]:
             yield None
         else:
             yield frames
+
+
+def _resampled(resampler, frames: list) -> list[np.ndarray]:
+    """What a resampler makes of ``frames``; None asks for what it kept back."""
+    made = []
+    for frame in frames:
+        if frame is not None:
+            frame.pts = None  # times are kept by :class:`_Times`; the resampler would fill what it takes for gaps
+        made += [block.to_ndarray() for block in resampler.resample(frame)]
+    return made
+
+
+def _fitted(block: np.ndarray, channels: int) -> np.ndarray:
+    """A block with as many channels as the sound began with: their mean, where a part has others."""
+    return block if block.shape[0] == channels else np.repeat(block.mean(0, keepdims=True), channels, axis=0)
 
 
 def mono_blocks(

@@ -16,6 +16,7 @@ from emolib.media.soundtrack import Soundtrack
 
 BIT_RATES = {"mono": 128_000, "stereo": 192_000}  # bits a second of sound
 WHAT, ADVICE = "video", "give the path of a video, such as an mp4, mov or mkv"
+LONGEST_STILL = 60.0  # s for which one frame may be shown; more is a damaged time
 EARLY = 1e-4  # s: by how much a file's rounding of times may make a frame late
 BT709 = 1  # ITU code of the colour matrix; untagged video is read as BT.601 or 709 as the player likes
 
@@ -158,14 +159,19 @@ class VideoInfo:
 
 
 def _open(path: str | Path):
+    """(container, its first stream of moving pictures; the cover of an album is none)."""
     container = open_media(path, WHAT, ADVICE)
-    if not container.streams.video:
+    cover = av.stream.Disposition.attached_pic
+    stream = next((s for s in container.streams.video if not s.disposition & cover), None)
+    if stream is None or stream.codec_context is None:
         container.close()
-        raise EmolibError(f"{path} holds no pictures; expected a video file")
-    if container.streams.video[0].codec_context is None:
-        container.close()
-        raise EmolibError(f"{path} holds pictures in a coding that is not known; {ADVICE}")
-    return container
+        why = (
+            "no pictures; expected a video file"
+            if stream is None
+            else f"pictures in a coding that is not known; {ADVICE}"
+        )
+        raise EmolibError(f"{path} holds {why}")
+    return container, stream
 
 
 def _seconds(stream) -> float:
@@ -174,8 +180,8 @@ def _seconds(stream) -> float:
 
 def video_info(path: str | Path) -> VideoInfo:
     """What the file's header says. Raises :class:`EmolibError` if it is missing or not a video."""
-    with _open(path) as container:
-        video = container.streams.video[0]
+    container, video = _open(path)
+    with container:
         fps = Fraction(video.average_rate or video.guessed_rate or 25)
         duration = _seconds(video) or (container.duration or 0) / av.time_base
         sound = _seconds(container.streams.audio[0]) if container.streams.audio else 0.0
@@ -192,15 +198,15 @@ def _rgb(frame) -> np.ndarray:
 
 def _decoded(path: str | Path) -> Iterator[tuple[float | None, float, Callable[[], np.ndarray]]]:
     """Yields of each frame, in the order they are shown: when, for how long by the file's word (s), and its pixels."""
-    with _open(path) as container:
-        stream = container.streams.video[0]
+    container, stream = _open(path)
+    with container:
         usual = float(1 / Fraction(stream.average_rate or stream.guessed_rate or 25))
         try:
             for frame in container.decode(stream):
                 base = frame.time_base
                 moment = float(frame.pts * base) if frame.pts is not None and base else None
                 lasts = float(frame.duration * base) if frame.duration and base else usual
-                yield moment, lasts, partial(_rgb, frame)
+                yield moment, lasts if lasts < LONGEST_STILL else usual, partial(_rgb, frame)
         except (av.error.FFmpegError, ValueError) as error:
             raise EmolibError(f"the video {path} is damaged ({error}); give a whole file") from None
 
@@ -221,6 +227,10 @@ def iter_at_rate(path: str | Path, fps: Fraction | int) -> Iterator[np.ndarray]:
     for moment, lasts, pixels in _decoded(path):
         first = moment if first is None else first
         at = end if moment is None else moment - (first or 0.0)
+        if at - end > LONGEST_STILL:
+            raise EmolibError(
+                f"the times of {path} jump from {end:.1f} to {at:.1f} s; it is damaged, give a whole file"
+            )
         while shown is not None and (made + 0.5) * step < at - EARLY:
             yield shown.pixels
             made += 1
@@ -250,8 +260,8 @@ def read_video(path: str | Path, indices: Sequence[int] | None = None) -> np.nda
         return np.stack(frames)
     wanted = [int(i) for i in indices]
     found: dict[int, np.ndarray] = {}
-    with _open(path) as container:
-        stream = container.streams.video[0]
+    container, stream = _open(path)
+    with container:
         stream.thread_type = "NONE"  # frame threads decode ahead: wasted where a few frames are taken
         tick = 1 / (stream.average_rate * stream.time_base)  # pts of one frame
         origin, position = stream.start_time or 0, -1
