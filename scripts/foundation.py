@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import io
 import json
+import struct
 import subprocess
 import sys
 import tempfile
@@ -122,10 +123,54 @@ def in_order(net: FaceNet, name: str, arrays: list[np.ndarray]) -> list[np.ndarr
     return [scale, layers.pop(4), *layers]
 
 
+def fields(message: bytes) -> list[tuple[int, object]]:
+    """(number, value) of each field of a protocol buffer's message: whole numbers, floats, or bytes."""
+    found: list[tuple[int, object]] = []
+    at = 0
+
+    def whole() -> int:
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            byte = message[at]
+            value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        key = whole()
+        if key & 7 == 0:
+            found.append((key >> 3, whole()))
+        elif key & 7 == 5:
+            found.append((key >> 3, struct.unpack("<f", message[at : at + 4])[0]))
+            at += 4
+        else:
+            size = whole()
+            found.append((key >> 3, message[at : at + size]))
+            at += size
+    return found
+
+
+def geometry(metadata: bytes, net: FaceNet) -> None:
+    """The canonical face and the points that the pose is measured by, into ``net``.
+
+    The message: 1 the mesh (3 its vertices, x y z u v each, y up and z to the camera), 2 (each) a point and its weight.
+    """
+    parts = fields(metadata)
+    mesh = next(value for number, value in parts if number == 1)
+    vertices = np.array([value for number, value in fields(mesh) if number == 3], np.float32).reshape(-1, 5)[:, :3]
+    net.canonical = torch.from_numpy(vertices * [1, -1, -1]).float()
+    for number, value in parts:
+        if number == 2:
+            point = dict(fields(value))
+            net.rigid[point.get(1, 0)] = point[2]
+
+
 def convert(task: bytes) -> FaceNet:
     """The nets of a .task file."""
     net = FaceNet()
     with zipfile.ZipFile(io.BytesIO(task)) as files:
+        geometry(files.read("geometry_pipeline_metadata_landmarks.binarypb"), net)
         for name, file in NETS.items():
             fill(getattr(net, name), in_order(net, name, constants(files.read(f"{file}.tflite"))))
     return net.eval().requires_grad_(False)

@@ -147,3 +147,31 @@ def test_the_68_points_lie_where_dlib_sees_them():
     off = np.linalg.norm(face.landmarks - seen.landmarks, axis=1) / interocular(seen.landmarks)
     assert off[17:].mean() < 0.05 and off[17:].max() < 0.1
     assert off[:17].mean() < 0.06
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (12, 0, 0), (0, 25, 0), (0, 0, -40), (10, -30, 20)])
+def test_a_turned_head_is_measured(angles):
+    """The canonical head itself, turned: down, to the right of the picture, clockwise are positive."""
+    net = load_face_net()
+    pitch, yaw, roll = np.deg2rad(angles)
+    about_x = [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
+    about_y = [[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]]
+    about_z = [[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]]
+    turn = torch.tensor(np.array(about_z) @ about_y @ about_x, dtype=torch.float32)
+    points = torch.zeros(1, POINTS, 3)
+    points[0, :468] = 9 * net.canonical @ turn.T + torch.tensor([100.0, 80, 5])
+    found = finding.head_pose(points, net)
+    assert torch.allclose(found[0], turn, atol=1e-3)
+    assert finding.head_angles(found)[0].tolist() == pytest.approx(angles, abs=0.05)
+    nose = points[0, 1] - points[0, [234, 454]].mean(0)  # the tip of the nose, from between the ears
+    assert np.sign(angles[1]) == np.sign(round(float(nose[0]), 1)) or angles[2]
+
+
+def test_a_mirrored_head_looks_the_other_way():
+    net = load_face_net()
+    faces = [find(picture)[0] for picture in (ASTRONAUT[:300, 70:370], ASTRONAUT[:300, 370:69:-1])]
+    pitch, yaw, roll = finding.head_angles(
+        finding.head_pose(torch.from_numpy(np.stack([f.points for f in faces])), net)
+    ).T
+    assert pitch.tolist() == pytest.approx([float(pitch[0])] * 2, abs=3) and float(yaw.sum()) == pytest.approx(0, abs=3)
+    assert float(roll.sum()) == pytest.approx(0, abs=1.5) and float(roll[0]) == pytest.approx(faces[0].turn, abs=1.5)

@@ -278,6 +278,29 @@ def _new(proposals: Tensor, found: list[Found]) -> Tensor:
     return new
 
 
+def head_pose(points: Tensor, net: FaceNet) -> Tensor:
+    """The turn of heads (N, 3, 3): x = R x_canonical, from points (N, 478, 3) by the weighted best rotation (Umeyama 1991).
+
+    Angles in degrees: :func:`head_angles`. The points' depth is a guess of the net's; yaw is within some 5 degrees up to 45.
+    """
+    weight = net.rigid[None, :, None]
+    share = weight / weight.sum()
+    seen = points[:, : len(net.canonical)]
+    one, other = (x - (x * share).sum(1, keepdim=True) for x in (net.canonical[None], seen))
+    u, _, vh = torch.linalg.svd(other.transpose(1, 2) @ (one * share))
+    sign = torch.ones_like(u[:, 0])
+    sign[:, 2] = torch.det(u @ vh)
+    return u * sign[:, None] @ vh
+
+
+def head_angles(rotations: Tensor) -> Tensor:
+    """(N, 3) degrees, R = Rz(roll) Ry(yaw) Rx(pitch): pitch (positive: looks down), yaw (positive: to the right of the picture), roll (positive: clockwise as seen)."""
+    yaw = torch.asin(rotations[:, 2, 0].clamp(-1, 1))
+    pitch = torch.atan2(rotations[:, 2, 1], rotations[:, 2, 2])
+    roll = torch.atan2(rotations[:, 1, 0], rotations[:, 0, 0])
+    return torch.rad2deg(torch.stack([pitch, yaw, roll], 1))
+
+
 def upright(reading: Reading) -> Tensor:
     """The points (N, 478, 2) of a reading in its crops, as the shape net wants them."""
     turn = reading.rois[:, 3:]

@@ -195,11 +195,20 @@ class Shapes(nn.Module):
 
 
 class FaceNet(nn.Module):
-    """The three nets as one, as they ship."""
+    """The three nets as one, as they ship, with the neutral face that their maker measures a head's pose by.
+
+    canonical: (468, 3) cm, x to the right of the picture, y down, z away from the camera. rigid: (468,) how much each point counts for
+    the pose; 0 for those that move with an expression.
+    """
+
+    canonical: Tensor
+    rigid: Tensor
 
     def __init__(self):
         super().__init__()
         self.detector, self.points, self.shapes = Detector(), Points(), Shapes()
+        self.register_buffer("canonical", torch.zeros(POINTS - IRISES, 3))
+        self.register_buffer("rigid", torch.zeros(POINTS - IRISES))
 
 
 def load_face_net(path: str | Path | None = None, device: str | torch.device = "cpu") -> FaceNet:
