@@ -294,7 +294,7 @@ def head_pose(points: Tensor, net: FaceNet) -> Tensor:
 
 
 def head_angles(rotations: Tensor) -> Tensor:
-    """(N, 3) degrees, R = Rz(roll) Ry(yaw) Rx(pitch): pitch (positive: looks down), yaw (positive: to the right of the picture), roll (positive: clockwise as seen)."""
+    """(N, 3) degrees, R = Rz(roll) Ry(yaw) Rx(pitch). Positive: pitch looks down, yaw to the right of the picture, roll is clockwise."""
     yaw = torch.asin(rotations[:, 2, 0].clamp(-1, 1))
     pitch = torch.atan2(rotations[:, 2, 1], rotations[:, 2, 2])
     roll = torch.atan2(rotations[:, 1, 0], rotations[:, 0, 0])
