@@ -3,6 +3,7 @@
 import ast
 import http.server
 import io
+import re
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -301,6 +302,7 @@ def test_damaged_parts_of_an_mp3_are_left_out_and_counted(tmp_path):
     (tmp_path / "bad.mp3").write_bytes(data)
     notes = []
     audio = load_audio(tmp_path / "bad.mp3", notes=notes)
+    assert len(notes) == 1 and re.fullmatch(r"\d+ damaged parts? of the sound of bad.mp3 left out", notes[0])
     assert 2.5 * 16000 < len(audio) < 3.2 * 16000 and level(audio[:16000]) == pytest.approx(level(tone()), abs=0.5)
 
 

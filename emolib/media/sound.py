@@ -120,7 +120,8 @@ def channel_blocks(
             f"{path} is not {WHAT} that can be decoded ({bad} of its {bad + good} parts are damaged); {ADVICE}"
         )
     if bad and notes is not None:
-        notes.append(f"{bad} damaged parts of the sound of {Path(path).name} were left out")
+        parts = "1 damaged part" if bad == 1 else f"{bad} damaged parts"
+        notes.append(f"{parts} of the sound of {Path(path).name} left out")
 
 
 def _frames(container, stream, path) -> Iterator[list | None]:
