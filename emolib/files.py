@@ -17,7 +17,7 @@ from pathlib import Path
 from emolib.errors import EmolibError
 
 LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") else {errno.ENOSPC, errno.EFBIG}
+FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
 _HERE = f"{zlib.crc32(platform.node().encode()):08x}"  # this machine, in the names of temporary files
 
 

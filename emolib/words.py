@@ -94,14 +94,10 @@ def understand(text: str) -> Understood:
     strange = [word for word in left if word not in _sets()[0] | _sets()[1]]
     if any(not _LATIN.fullmatch(word.replace("-", "")) for word in strange) and not found:
         raise EmolibError(f"the emotion {_shown(text)} is not understood; give {UNDERSTOOD}")
-    if not found or (strange and not classes):
-        return (
-            Understood(plain, known=False)
-            if not all(word in own for word in words) or not words
-            else Understood(_own(text, plain))
-        )
-    if all(word in own for word in words) and not classes:
+    if words and not classes and all(word in own for word in words):
         return Understood(_own(text, plain))
+    if not found or (strange and not classes):
+        return Understood(plain, known=False)
     said = " and ".join(WORDS[emotion][0] for emotion in found[:2])
     return Understood(said, f"the emotion {_shown(text)} is taken as {said}")
 

@@ -116,7 +116,7 @@ def test_demonstration_is_happy(monkeypatch, tmp_path):
     assert cli.main(["talk"]) == 2
     request = seen[0]
     assert request.emotion.text == "happy" and request.intensity == 2 and str(request.out) == "out/talk.mp4"
-    assert request.image.shape == (512, 512, 3) and 2.5 < len(request.voice) / SAMPLE_RATE < 4
+    assert request.image.shape == (512, 512, 3) and 2.5 < request.voice.n_samples / SAMPLE_RATE < 4
     assert not (tmp_path / "out").exists()
 
 

@@ -150,7 +150,7 @@ def test_mead_in_this_process_then_through_dask(tmp_path, filmed, monkeypatch):
 @pytest.mark.parametrize(
     "video, sound, reason",
     [
-        ("empty", None, r"^1\.mp4 is empty"),
+        ("empty", None, r"^the recording 1\.mp4 is empty"),
         ("lfs", None, "Git LFS pointer.*git lfs pull"),
         ("mute", "lfs", r"^1\.wav is a Git LFS pointer"),
         ("text", None, r"^1\.mp4 is not a video"),
@@ -420,19 +420,19 @@ def test_what_is_used_and_what_is_listed_is_all_there_is(tmp_path, monkeypatch):
     (root / "M001/video/front/neutral/level_3").mkdir(parents=True)
     (root / "M001/video/front/neutral/level_3/001.mp4").write_bytes(b"x")
     monkeypatch.setattr(
-        preparation, "convert", lambda take, size, old=preparation.convert: checked(take) or old(take, size)
+        preparation,
+        "convert",
+        lambda take, size, old=preparation.convert: conversion._check_file(take.video) or old(take, size),
     )
     used = prepare("mead", root, tmp_path / "out", **SETTINGS | {"train": 2, "test": 1, "workers": 1})
     table = pd.read_csv(tmp_path / "out" / "quarantine.csv", keep_default_na=False)
     assert len(used) == 6 and len(used) + len(table) == len(list(root.rglob("*.mp4"))) == 9
     reasons = dict(zip(table["file"].str.split("/").str[-1], table["reason"]))
     assert "it does not say a number of three digits" in reasons["007 (1).mp4"]
-    assert "is not a file, or a link to nothing" in reasons["008.mp4"] and "neutral at level 3" in reasons["001.mp4"]
-
-
-def checked(take):
-    if not take.video.is_file():
-        raise EmolibError(f"{take.video} is not a file, or a link to nothing")
+    assert (
+        "no recording at 008.mp4; it was removed, is a link to nothing" in reasons["008.mp4"]
+        and "neutral at level 3" in reasons["001.mp4"]
+    )
 
 
 def test_a_recording_of_a_minute_is_no_take(tmp_path, monkeypatch):

@@ -13,15 +13,14 @@ from emolib.corpus.takes import Take, is_lfs_pointer
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment, interocular
 from emolib.face.landmarks import detect
+from emolib.files import check_input
 from emolib.media.audio import SAMPLE_RATE, load_audio
 from emolib.media.video import VideoInfo, iter_at_rate, iter_video, video_info
 
 FPS = Fraction(25)
 LOOKS = 9  # frames in which the face is looked for
-SHORTEST, LONGEST = (
-    0.5,
-    30.0,
-)  # s; what lasts longer holds several sentences, and often several emotions (CREMA-D's 1064_IEO_DIS_MD)
+# s; what lasts longer holds several sentences, and often several emotions (CREMA-D's 1064_IEO_DIS_MD).
+SHORTEST, LONGEST = 0.5, 30.0
 MOST_APART = 0.5  # s between the lengths of sound and picture, and between what a header promises and what there is
 FAR = 1.0  # eye distances from where the face mostly is: actors sway less, another person sits further
 STEADY = 0.75  # of the looks at least must be nearer than that
@@ -81,10 +80,7 @@ def aligned_frames(path: Path, size: int) -> np.ndarray:
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise EmolibError(f"{path} is not a file, or a link to nothing")
-    if path.stat().st_size == 0:
-        raise EmolibError(f"{path} is empty (0 bytes)")
+    check_input(path, "recording", "it was removed, is a link to nothing, or was not copied whole")
     if is_lfs_pointer(path):
         raise EmolibError(f"{path} is a Git LFS pointer, not a recording; run `git lfs pull` in the corpus")
 

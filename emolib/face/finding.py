@@ -281,7 +281,7 @@ def _new(proposals: Tensor, found: list[Found]) -> Tensor:
 def head_pose(points: Tensor, net: FaceNet) -> Tensor:
     """The turn of heads (N, 3, 3): x = R x_canonical, from points (N, 478, 3) by the weighted best rotation (Umeyama 1991).
 
-    Angles in degrees: :func:`head_angles`. The points' depth is a guess of the net's; yaw is within some 5 degrees up to 45.
+    Angles in degrees: :func:`head_angles`. The points' depth is the net's guess.
     """
     weight = net.rigid[None, :, None]
     share = weight / weight.sum()

@@ -10,19 +10,18 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import scipy.fft
 
 from emolib.errors import EmolibError
 from emolib.files import replacing
-from emolib.media.sound import SAMPLE_RATE, mono_blocks, samples_of
+from emolib.media.sound import SAMPLE_RATE, mono_blocks, resampled, samples_of
 
 N_FFT, HOP, N_MELS = 1280, 160, 80
 MEL_RATE = SAMPLE_RATE // HOP  # mel frames a second
 BLOCK_FRAMES = 1000  # mel frames made at once: an hour of speech takes the memory of ten seconds
 FMIN, FMAX = 55.0, 7600.0  # as Wav2Lip and PC-AVS
-SILENT_DBFS = -75.0  # the noise of a good 16-bit recorder lies near -80, a whispered voice far from it near -65
+SILENT_DBFS = -75.0  # real recordings of quiet voices go down to -61
 # Amplitudes of speech at full scale reach about +10 dB under this filterbank, a quiet room lies near -60.
 DB_FLOOR, DB_CENTRE, DB_SCALE = -80.0, -30.0, 40.0
 
@@ -76,11 +75,7 @@ def resample(audio: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:
     """float32 (n,) at ``rate_from`` Hz -> float32 (about n * rate_to / rate_from,)."""
     if rate_from == rate_to or not len(audio):
         return np.asarray(audio, np.float32)
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_to)
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio, np.float32)[None], format="flt", layout="mono")
-    frame.sample_rate = rate_from
-    blocks = [f.to_ndarray()[0] for f in (*resampler.resample(frame), *resampler.resample(None))]
-    return np.concatenate(blocks)
+    return np.concatenate([block[0] for block in resampled(audio, rate_from, rate_to)])
 
 
 def save_wav(path: str | Path, audio: np.ndarray) -> Path:

@@ -17,20 +17,9 @@ from emolib.files import check_input
 from emolib.media.colour import to_srgb
 
 MIN_SIDE = 32
-NARROWEST = (
-    40  # the longer side over the shorter one: beyond, a face would be a line once the picture is shrunk to be searched
-)
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "GIF",
-    "BMP",
-    "TIFF",
-    "PPM",
-    "AVIF",
-    "JPEG2000",
-)  # no reader that runs a program or draws
+NARROWEST = 40  # longer side over the shorter: beyond, a face would be a line once the picture is shrunk to be searched
+# No reader that runs a program or draws.
+FORMATS = tuple("JPEG PNG WEBP GIF BMP TIFF PPM AVIF JPEG2000".split())
 WHOLE = 50_000_000  # pixels: larger pictures are reduced, JPEGs while they are read
 MOST_JPEG, MOST = 170_000_000, 89_000_000  # pixels: of a JPEG that is decoded reduced, of anything decoded in full
 OVERSHOOT = 0.1  # of the range: what resampling leaves beyond its ends

@@ -17,7 +17,7 @@ from emolib.media.opening import open_media, unreadable
 SAMPLE_RATE = 16000
 GAP, LONGEST_GAP = 0.05, 60.0  # s: what is less is rounding of times, what is more a damaged time
 CANCELLED = 0.1  # of the louder channel's level: what is left of two channels that cancel each other
-LAYOUTS = {"mono": 1, "stereo": 2}
+LAYOUTS = ("mono", "stereo")  # of one channel, of two
 BLOCK = 1 << 16  # samples of an array taken at once
 WHAT, ADVICE = "audio", "give a sound or video file that holds speech, such as a wav, mp3 or mp4"
 SCALES = {"int16": 2.0**15, "int32": 2.0**31, "uint8": 2.0**7}
@@ -95,7 +95,7 @@ def channel_blocks(
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise EmolibError(f"{path} holds sound in a coding that is not known; {ADVICE}")
-        times, resampler, cut, kind, channels = _Times(since), None, 0, None, LAYOUTS.get(layout or "", 0)
+        times, resampler, cut, kind, channels = _Times(since), None, 0, None, LAYOUTS.index(layout) + 1 if layout else 0
         for frames in _frames(container, stream, path):
             if frames is None:
                 bad += 1
@@ -192,6 +192,16 @@ def _mix(path: str | Path, notes: list[str] | None) -> tuple[str | None, int | N
             f"the two channels of {Path(path).name} cancel each other; the {('left', 'right')[pick]} one is taken"
         )
     return None, pick
+
+
+def resampled(samples: np.ndarray, rate_from: int, rate_to: int) -> Iterator[np.ndarray]:
+    """Yields mono samples (n,) at ``rate_from`` Hz as float32 (1, m) at ``rate_to`` Hz, in parts."""
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate_to)
+    for part in array_blocks(samples):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part, np.float32)[None], format="fltp", layout="mono")
+        frame.sample_rate = rate_from
+        yield from _resampled(resampler, [frame])
+    yield from _resampled(resampler, [None])
 
 
 def array_blocks(samples: np.ndarray) -> Iterator[np.ndarray]:

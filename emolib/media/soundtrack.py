@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 
 from emolib.media.opening import open_media
-from emolib.media.sound import ADVICE, SAMPLE_RATE, WHAT, array_blocks, channel_blocks, samples_of
+from emolib.media.sound import ADVICE, LAYOUTS, SAMPLE_RATE, WHAT, channel_blocks, resampled, samples_of
 
 AAC_RATES = (
     16000,
@@ -20,7 +19,6 @@ AAC_RATES = (
     96000,
 )  # an AAC packet is 1024 samples, shorter than two frames
 ARRAY_RATE = 48000  # of what is given as an array at 16 kHz: a packet is 21 ms there, shorter than a video frame
-LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 class Soundtrack:
@@ -28,19 +26,19 @@ class Soundtrack:
 
     def __init__(self, blocks: Iterator[np.ndarray], rate: int, layout: str):
         self.rate, self.layout = rate, layout
-        self._blocks, self._rest = blocks, np.zeros((1 if layout == "mono" else 2, 0), np.float32)
+        self._blocks, self._rest = blocks, np.zeros((LAYOUTS.index(layout) + 1, 0), np.float32)
 
     @classmethod
     def of(cls, source: str | Path | np.ndarray) -> "Soundtrack":
         """Of a file (more than two channels become two) or of mono samples (n,) at 16 kHz. EmolibError as of :func:`channel_blocks`."""
         if isinstance(source, np.ndarray):
-            return cls(_resampled(samples_of(source)), ARRAY_RATE, "mono")
+            return cls(resampled(samples_of(source), SAMPLE_RATE, ARRAY_RATE), ARRAY_RATE, "mono")
         with open_media(source, WHAT, ADVICE) as container:
             stream = next(iter(container.streams.audio), None)
             context = stream.codec_context if stream is not None else None
             own = (context.rate or ARRAY_RATE, len(context.layout.channels)) if context is not None else (ARRAY_RATE, 1)
         rate = min((r for r in AAC_RATES if r >= own[0]), default=AAC_RATES[-1])
-        layout = LAYOUTS[min(max(own[1], 1), 2)]
+        layout = LAYOUTS[min(max(own[1], 1), 2) - 1]
         return cls(channel_blocks(source, rate, layout), rate, layout)
 
     def read(self, count: int) -> np.ndarray:
@@ -52,12 +50,3 @@ class Soundtrack:
         whole = np.concatenate(parts, axis=1)
         self._rest = whole[:, count:]
         return np.pad(whole[:, :count], ((0, 0), (0, max(0, count - have))))
-
-
-def _resampled(samples: np.ndarray) -> Iterator[np.ndarray]:
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=ARRAY_RATE)
-    for part in array_blocks(samples):
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part)[None], format="fltp", layout="mono")
-        frame.sample_rate = SAMPLE_RATE
-        yield from (block.to_ndarray() for block in resampler.resample(frame))
-    yield from (block.to_ndarray() for block in resampler.resample(None))

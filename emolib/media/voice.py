@@ -10,10 +10,8 @@ from emolib.errors import EmolibError
 from emolib.media.audio import LogMel, check_level, level_of
 from emolib.media.sound import array_blocks, mono_blocks, samples_of
 
-QUIET_DBFS, RAISED_DBFS = (
-    -32.0,
-    -20.0,
-)  # below the first, voices are raised to the second: the nets were trained at about that
+# Below the first, voices are raised to the second: the nets were trained at about that.
+QUIET_DBFS, RAISED_DBFS = -32.0, -20.0
 Source = str | Path | np.ndarray
 
 
@@ -28,9 +26,6 @@ class Voice:
     n_samples: int
     log_mel: np.ndarray
     notes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return self.n_samples
 
 
 def read_voice(source: Source) -> Voice:
