@@ -15,7 +15,7 @@ from emolib.face import finding
 from emolib.face.alignment import interocular
 from emolib.face.arkit import ARKIT
 from emolib.face.finding import crop, find, read, rois_of
-from emolib.face.landmarker import POINTS, SHAPE_NAMES, WEIGHTS, load_face_net
+from emolib.face.landmarker import POINTS, SHAPE_NAMES, WEIGHTS, head_angles, head_pose, load_face_net
 from emolib.face.landmarks import detect
 from emolib.weights import save_weights, verify
 
@@ -123,6 +123,30 @@ def test_what_is_no_face_is_none(name):
         find(picture)
 
 
+def test_a_blurred_face_is_found_where_it_is(monkeypatch):
+    picture = np.zeros((512, 400, 3), np.uint8)
+    picture[:, 200:] = 100
+    small, scale = finding._sharpened(picture)
+    assert small.shape == (256, 200, 3) and scale == 0.5
+    assert (
+        small[128, 97:103].max() > 150 and small[128, :80].max() == 0
+    )  # the edge is steeper, flat parts are as they were
+    (seen,) = finding._search(ASTRONAUT, load_face_net())
+    asked = []
+
+    def blind(image, net):  # as the detector is to a blurred picture
+        asked.append(image.shape[:2])
+        return [] if len(asked) == 1 else [seen]
+
+    monkeypatch.setattr(finding, "_search", blind)
+    assert find(ASTRONAUT)[0].points == pytest.approx(2 * seen.points) and asked == [(512, 512), (256, 256)]
+
+
+def test_what_is_proposed_outside_the_picture_is_passed_over():
+    away = torch.tensor([[-300.0, 40.0, 60.0, 0.0], [700.0, 900.0, 60.0, 0.0]])
+    assert finding._confirmed(ASTRONAUT, away, load_face_net()) == []
+
+
 def test_rois_frame_the_points():
     points = torch.zeros(1, POINTS, 3)
     angle = torch.linspace(0, 2 * torch.pi, POINTS)
@@ -166,9 +190,9 @@ def test_a_turned_head_is_measured(angles):
     turn = torch.tensor(np.array(about_z) @ about_y @ about_x, dtype=torch.float32)
     points = torch.zeros(1, POINTS, 3)
     points[0, :468] = 9 * net.canonical @ turn.T + torch.tensor([100.0, 80, 5])
-    found = finding.head_pose(points, net)
+    found = head_pose(points, net)
     assert torch.allclose(found[0], turn, atol=1e-3)
-    assert finding.head_angles(found)[0].tolist() == pytest.approx(angles, abs=0.05)
+    assert head_angles(found)[0].tolist() == pytest.approx(angles, abs=0.05)
     nose = points[0, 1] - points[0, [234, 454]].mean(0)  # the tip of the nose, from between the ears
     assert np.sign(angles[1]) == np.sign(round(float(nose[0]), 1)) or angles[2]
 
@@ -176,8 +200,6 @@ def test_a_turned_head_is_measured(angles):
 def test_a_mirrored_head_looks_the_other_way():
     net = load_face_net()
     faces = [find(picture)[0] for picture in (ASTRONAUT[:300, 70:370], ASTRONAUT[:300, 370:69:-1])]
-    pitch, yaw, roll = finding.head_angles(
-        finding.head_pose(torch.from_numpy(np.stack([f.points for f in faces])), net)
-    ).T
+    pitch, yaw, roll = head_angles(head_pose(torch.from_numpy(np.stack([f.points for f in faces])), net)).T
     assert pitch.tolist() == pytest.approx([float(pitch[0])] * 2, abs=3) and float(yaw.sum()) == pytest.approx(0, abs=3)
     assert float(roll.sum()) == pytest.approx(0, abs=1.5) and float(roll[0]) == pytest.approx(faces[0].turn, abs=1.5)

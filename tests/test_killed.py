@@ -58,7 +58,7 @@ def test_killed_again_and_again_the_bytes_are_the_same(tmp_path):
     assert not [p for p in killed.rglob("checkpoint.safetensors")]
 
 
-MEASURED = ("ms", "mib", "gb", "s")  # ends of the names of what depends on the machine's hour
+MEASURED = ("ms", "mib", "gb", "s", "fps")  # ends of the names of what depends on the machine's hour
 
 
 def tables(root: Path) -> dict[str, object]:

@@ -211,6 +211,29 @@ class FaceNet(nn.Module):
         self.register_buffer("rigid", torch.zeros(POINTS - IRISES))
 
 
+def head_pose(points: Tensor, net: FaceNet) -> Tensor:
+    """The turn of heads (N, 3, 3): x = R x_canonical, from points (N, 478, 3) by the weighted best rotation (Umeyama 1991).
+
+    Angles in degrees: :func:`head_angles`. The points' depth is the net's guess.
+    """
+    weight = net.rigid[None, :, None]
+    share = weight / weight.sum()
+    seen = points[:, : len(net.canonical)]
+    one, other = (x - (x * share).sum(1, keepdim=True) for x in (net.canonical[None], seen))
+    u, _, vh = torch.linalg.svd(other.transpose(1, 2) @ (one * share))
+    sign = torch.ones_like(u[:, 0])
+    sign[:, 2] = torch.det(u @ vh)
+    return u * sign[:, None] @ vh
+
+
+def head_angles(rotations: Tensor) -> Tensor:
+    """(N, 3) degrees, R = Rz(roll) Ry(yaw) Rx(pitch). Positive: pitch looks down, yaw to the right of the picture, roll is clockwise."""
+    yaw = torch.asin(rotations[:, 2, 0].clamp(-1, 1))
+    pitch = torch.atan2(rotations[:, 2, 1], rotations[:, 2, 2])
+    roll = torch.atan2(rotations[:, 1, 0], rotations[:, 0, 0])
+    return torch.rad2deg(torch.stack([pitch, yaw, roll], 1))
+
+
 def load_face_net(path: str | Path | None = None, device: str | torch.device = "cpu") -> FaceNet:
     """The shipped nets, frozen, or those of ``path`` (what `make foundation` writes). EmolibError for missing or damaged files."""
     return _load(Path(path or WEIGHTS), str(device))

@@ -29,7 +29,8 @@ SOURCES = {
     "eac.safetensors": "data/04_eac/full/eac.safetensors",
     "hef.safetensors": "data/05_hef/full/hef.safetensors",
 }
-LIMIT_MB = 16
+FOUNDATION = "foundation"  # what others trained, by `make foundation`
+LIMIT_MB = 64  # all that ships
 # Whose code makes each shipped file.
 MAKERS = {
     "clip.safetensors": "emolib.train.ame",
@@ -54,8 +55,11 @@ def release(root: Path, target: Path) -> dict:
         shutil.copyfile(WEIGHTS, target / WEIGHTS.name)
     files = {name: sha256(target / name) for name in sorted([*SOURCES, SHIPPED, WEIGHTS.name])}
     size = sum((target / name).stat().st_size for name in files) / 1e6
-    if size > LIMIT_MB:
-        raise EmolibError(f"the release is {size:.1f} MB; expected at most {LIMIT_MB}: train narrower models")
+    shipped = size + sum(file.stat().st_size for file in (target / FOUNDATION).glob("*.safetensors")) / 1e6
+    if shipped > LIMIT_MB:
+        raise EmolibError(
+            f"the release is {shipped:.1f} MB with what others trained; expected at most {LIMIT_MB}: train narrower models"
+        )
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
     manifest = {"commit": commit, "megabytes": round(size, 2), "files": files}
     made = {name: read_record(root / source).get("code") for name, source in SOURCES.items()}
