@@ -18,6 +18,12 @@ from emolib.files import check_input, check_output, read_text, replacing, write_
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def hear():
+    """In a child, before it runs: signals arrive, though these tests may run under nohup or in the background, which ignore them."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def leftovers(folder):
     return [p.name for p in Path(folder).iterdir() if p.name.endswith(".tmp")]
 
@@ -180,7 +186,13 @@ def test_a_signal_leaves_nothing_half_written(number, tmp_path):
     command = [sys.executable, "-c", code]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=hear,
     )
     assert process.stdout.readline() == "writing\n" and len(leftovers(tmp_path)) == 1
     process.send_signal(number)
@@ -193,8 +205,9 @@ def test_a_signal_leaves_nothing_half_written(number, tmp_path):
 def test_ctrl_c_in_the_first_moments_is_one_sentence(wait, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "emolib", "talk"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment
-    )
+        [sys.executable, "-m", "emolib", "talk"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=hear,
+    )  # fmt: skip
     while f"{signal.SIGINT:d}" not in caught(process.pid):  # until then it is Python's own start
         time.sleep(0.005)
     time.sleep(wait - 0.12)
