@@ -116,3 +116,12 @@ def test_the_copy_for_tests_holds_the_tree_but_no_results(tmp_path):
     names = {p.relative_to(tmp_path / "copy").as_posix() for p in (tmp_path / "copy").rglob("*") if p.is_file()}
     assert {"dvc.yaml", "params.yaml", "emolib/params.py", "notebooks/01_data.ipynb", ".dvc/config"} <= names
     assert not any(n.startswith("reports/") or n == "dvc.lock" for n in names)
+
+
+def test_what_others_trained_counts_for_the_size(trained, monkeypatch):
+    root, target = trained
+    (target / releasing.FOUNDATION).mkdir()
+    (target / releasing.FOUNDATION / "net.safetensors").write_bytes(bytes(30_000_000))
+    monkeypatch.setattr(releasing, "LIMIT_MB", 30)
+    with pytest.raises(EmolibError, match="MB with what others trained; expected at most 30"):
+        release(root, target)

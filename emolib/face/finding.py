@@ -27,7 +27,7 @@ DOUBTFUL = 0.6  # what the detector's own upright crop must reach for the point 
 WEAKER = 0.12  # beside a surer face, one that is less sure by this is a pattern
 TURNS = (0.0, 90.0, -90.0, 180.0, 45.0, -45.0, 135.0, -135.0)  # degrees by which a picture is turned until a face shows
 FINEST, SMALLEST = 16, 96  # a picture is cut into parts of a 16th of its side at the finest, and of 96 px
-SHARPENED = 256  # px
+SHARPENED = 256  # px: longest side of the picture when it is sharpened, where nothing was found
 BATCH, LOOKS = 64, 5
 RIGHT_EYE, LEFT_EYE = (33, 133), (263, 362)  # corners, of the person
 
