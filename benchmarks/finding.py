@@ -25,9 +25,9 @@ from tqdm import tqdm
 from emolib.errors import EmolibError
 from emolib.face.alignment import interocular, nme, warp_affine
 from emolib.face.camera import project
+from emolib.face.dlib_landmarks import detect
 from emolib.face.finding import find
 from emolib.face.geometry import transform
-from emolib.face.landmarks import detect
 from emolib.face.loaders import load_face_model
 from synthface.photo import SUPERSAMPLE, Scene, photograph
 from synthface.synth import Studio, named_rng

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from emolib.face.alignment import nme
-from emolib.face.appearance import SIGMA_ACTION
+from emolib.face.appearance import BETA_WEIGHT, SIGMA_ACTION
 from emolib.face.camera import project
 from emolib.face.fitting import dense_net, fit_clip, look
-from emolib.face.gauss_newton import N_EXP, SIGMA_BETA, SIGMA_POSE, SIGMA_STEP, Evidence, fit_points
+from emolib.face.gauss_newton import N_EXP, SIGMA_POSE, SIGMA_STEP, Evidence, fit_points
 from emolib.face.landmarks import track
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
@@ -34,9 +34,9 @@ def objective(model: FaceModel, evidence: Evidence, alpha, frame) -> torch.Tenso
     miss = (project(points, frame[:, N_EXP:], 1)[..., :2] - torch.as_tensor(evidence.points)).flatten(1)
     actions = frame[:, :N_EXP] @ model.beta_to_arkit.double()
     outside = (actions - actions.clamp(0, 1)) / SIGMA_ACTION
-    prior = (frame[:, :N_EXP] / SIGMA_BETA).square().sum() + (
-        frame[:, N_EXP:] / torch.as_tensor(SIGMA_POSE)
-    ).square().sum()
+    apart = frame[:, :N_EXP] - model.beta_mean.double()
+    prior = BETA_WEIGHT * (apart @ torch.linalg.inv(model.beta_covariance.double()) * apart).sum()
+    prior = prior + (frame[:, N_EXP:] / torch.as_tensor(SIGMA_POSE)).square().sum()
     smooth = (frame.diff(dim=0) / torch.as_tensor(SIGMA_STEP)).square().sum()
     data = torch.einsum("ti,ij,tj->", miss, torch.as_tensor(evidence.precision), miss)
     return data + prior + smooth + outside.square().sum() + len(frame) * alpha.square().sum()

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from emolib.demo import portrait, speech
 from emolib.emotions import EMOTIONS
 from emolib.face.alignment import Alignment
-from emolib.face.fitting import fit_photograph
+from emolib.face.fitting import fit_image
 from emolib.hef import make_drive
 from emolib.talker import Talker, check
 
@@ -25,7 +25,7 @@ def frame(talker: Talker, emotion: str, intensity: float) -> np.ndarray:
     face = request.faces[0]
     alignment = Alignment.from_landmarks(face.landmarks, talker.hef.size)
     crop = alignment.crop(request.image)
-    own = fit_photograph(talker.model, crop, alignment.points(face.landmarks)).coefficients
+    own = fit_image(talker.model, crop, alignment.points(face.landmarks)).coefficients
     wanted, sigma = talker.coefficients(request, own)
     at = slice(int(MOMENT * 25), int(MOMENT * 25) + 1)
     source = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255

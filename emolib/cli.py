@@ -217,12 +217,12 @@ def _fit(args) -> None:
     check_output(args.out, [".npz"], [args.input])
     if args.overlay is not None:
         check_output(args.overlay, OVERLAYS, [args.input, args.out])
-    from emolib.face.fitting import fit_clip, fit_photograph
+    from emolib.face.fitting import fit_clip, fit_image
     from emolib.face.loaders import load_face_model
 
     crops, landmarks = _aligned(args.input, args.size, args.face)
     model = load_face_model()
-    fit = fit_clip(model, crops) if landmarks is None else fit_photograph(model, crops[0], landmarks[0])
+    fit = fit_clip(model, crops) if landmarks is None else fit_image(model, crops[0], landmarks[0])
     if args.overlay is not None:
         _save_overlay(args.overlay, model, crops, fit)
     fit.save(args.out)

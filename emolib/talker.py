@@ -24,7 +24,7 @@ from emolib.eac import Eac, Windows, emotion_code, predict
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.behaviour import blinks
-from emolib.face.fitting import fit_photograph
+from emolib.face.fitting import fit_image
 from emolib.face.landmarks import Face, detect, size_notes
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
@@ -260,7 +260,7 @@ class Talker:
         alignment = Alignment.from_landmarks(request.faces[request.face - 1].landmarks, self.hef.size)
         crop = alignment.crop(request.image)
         landmarks = alignment.points(request.faces[request.face - 1].landmarks)
-        own = fit_photograph(self._cpu_model, crop, landmarks).coefficients.to(self.device)
+        own = fit_image(self._cpu_model, crop, landmarks).coefficients.to(self.device)
         wanted, sigma = self.coefficients(request, own)
         with torch.no_grad():
             source = self.hef.encode_source(to_tensor(crop[None]).to(self.device))

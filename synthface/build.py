@@ -9,6 +9,7 @@
 """
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from emolib.face.camera import SCALE, project, rotation
 from emolib.face.loaders import PRETRAINED, SHIPPED, load_face_model
 from emolib.face.model import FaceModel
 from emolib.face.render import interpolate, rasterize, sh_shade, vertex_normals
+from synthface.expressions import FACS, LEVELS, VISEMES, Style, performance, random_actions
 from synthface.heads import Head, HeadSampler
 from synthface.skin import REGIONS, Anatomy, albedo, sample_skin
 from synthface.template import MASKS, PARTS
@@ -32,6 +34,9 @@ MIRROR = np.array(
     + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
     + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
 )
+
+# Corners of the eye and of the inner lips on the picture's left, the others mirror them: which end of the ring, by the sign of x.
+ENDS, NEAR = {36: -1, 39: 1, 60: -1}, 0.2  # model units
 
 
 def build(path: str | Path, seed: int = 0, *, heads: int = 3000, skins: int = 400) -> FaceModel:
@@ -46,6 +51,7 @@ def build(path: str | Path, seed: int = 0, *, heads: int = 3000, skins: int = 40
     id_basis, id_share = _pca(shapes - mean, 80)
     moving = [sampler.sample(rng) for _ in range(60)]
     exp_basis, exp_share, to_beta, to_arkit = _expressions(moving, rng)
+    beta_mean, beta_covariance = _acting(to_beta, rng)
     landmarks = find_landmarks(sampler, mean, moving[:40])
     weights = region_weights(sampler)
     anatomy = Anatomy.of(mean, landmarks, weights)
@@ -72,6 +78,8 @@ def build(path: str | Path, seed: int = 0, *, heads: int = 3000, skins: int = 40
         arkit_names=tuple(ARKIT),
         mm_per_unit=100 / SCALE,
         explained=torch.tensor([id_share, exp_share, albedo_share]),
+        beta_mean=_tensor(beta_mean),
+        beta_covariance=_tensor(beta_covariance),
     )
     model.save(path)
     return load_face_model(path)
@@ -96,19 +104,6 @@ def _pca(samples: np.ndarray, components: int) -> tuple[np.ndarray, float]:
     return basis.numpy().reshape(components, *samples.shape[1:]), share
 
 
-def random_actions(rng: np.random.Generator) -> np.ndarray:
-    """Weights (52,) of a random expression: one to eight actions, mostly with both sides alike."""
-    weights = np.zeros(len(ARKIT))
-    for action in rng.choice(len(ARKIT), rng.integers(1, 9), replace=False):
-        weights[action] = rng.beta(1.2, 1.2)
-        name = ARKIT[action]
-        other = name.replace("Left", "*").replace("Right", "Left").replace("*", "Right")
-        if other != name and other in ARKIT and name not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
-            if rng.random() < 0.7:
-                weights[ARKIT.index(other)] = weights[action]
-    return weights
-
-
 def _expressions(heads: list[Head], rng: np.random.Generator, count: int = 2000):
     """Expression basis (64, V, 3), its share, and the linear maps actions -> beta (52, 64) and back (64, 52), by least squares."""
     fields = np.empty((count, *heads[0].vertices.shape), np.float32)
@@ -122,6 +117,20 @@ def _expressions(heads: list[Head], rng: np.random.Generator, count: int = 2000)
     ridge = 1e-4 * np.trace(mean_actions @ mean_actions.T) / len(ARKIT)
     to_arkit = np.linalg.solve(mean_actions @ mean_actions.T + ridge * np.eye(len(ARKIT)), mean_actions @ flat.T).T
     return basis, share, to_beta, to_arkit
+
+
+def _acting(to_beta: np.ndarray, rng: np.random.Generator, people: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (64,) and covariance (64, 64) of beta over clips of ``people`` of no corpus, each with its style and emotion."""
+    sounds = [name for name in VISEMES if name != "sil"]
+    acted = []
+    for _ in range(people):
+        edges = np.cumsum(np.r_[0.2, rng.uniform(0.05, 0.13, 14)])
+        said = [(str(rng.choice(sounds)), start, end) for start, end in itertools.pairwise(edges)]
+        emotion = str(rng.choice(list(FACS)))
+        level = 1 if emotion == "neutral" else int(rng.choice(list(LEVELS)))
+        acted.append(performance(emotion, level, said, 40, 25.0, Style.sample(rng), rng)[0])
+    betas = np.concatenate(acted) @ to_beta
+    return betas.mean(0), np.cov(betas.T) + 1e-3 * np.eye(betas.shape[1])
 
 
 def region_weights(sampler: HeadSampler) -> np.ndarray:
@@ -244,7 +253,12 @@ def _snap(sampler: HeadSampler, mean: np.ndarray, places: np.ndarray) -> np.ndar
         if MIRROR[i] == i:
             kind = kind & (mirror == np.arange(len(mean)))
         candidates = np.flatnonzero(kind)
-        index[i] = candidates[((mean[candidates] - places[i]) ** 2).sum(1).argmin()]
+        # Corners are where the lids, or the lips, meet: the ends of their ring. Their neighbours move with a blink.
+        if i in ENDS:
+            near = candidates[np.linalg.norm(mean[candidates] - places[i], axis=1) < NEAR]
+            index[i] = near[(ENDS[i] * mean[near, 0]).argmax()]
+        else:
+            index[i] = candidates[((mean[candidates] - places[i]) ** 2).sum(1).argmin()]
     for i in range(68):
         if mean[index[i], 0] > 0:
             index[i] = mirror[index[MIRROR[i]]]

@@ -33,13 +33,13 @@ AU_TO_ARKIT = {
     2: {"browOuterUp": 1.0},  # outer brow raiser
     4: {"browDown": 1.0},  # brow lowerer
     5: {"eyeWide": 1.0},  # upper lid raiser
-    6: {"cheekSquint": 1.0, "eyeSquint": 0.3},  # cheek raiser
+    6: {"cheekSquint": 1.0, "eyeSquint": 0.4},  # cheek raiser
     7: {"eyeSquint": 1.0},  # lid tightener
     9: {"noseSneer": 1.0},  # nose wrinkler
     10: {"mouthUpperUp": 0.8, "noseSneer": 0.25},  # upper lip raiser
     11: {"noseSneer": 0.3, "mouthUpperUp": 0.25},  # nasolabial deepener
-    12: {"mouthSmile": 1.0, "mouthUpperUp": 0.3},  # lip corner puller; a full one bares the upper teeth
-    14: {"mouthDimple": 1.0, "mouthSmile": 0.35},  # dimpler
+    12: {"mouthSmile": 1.0, "mouthUpperUp": 1.0},  # lip corner puller; a full one bares the upper teeth
+    14: {"mouthDimple": 1.0, "mouthSmile": 0.15},  # dimpler
     15: {"mouthFrown": 1.0},  # lip corner depressor
     17: {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.4},  # chin raiser
     20: {"mouthStretch": 1.0},  # lip stretcher
@@ -52,16 +52,35 @@ AU_TO_ARKIT = {
 }
 
 # emotion -> {AU: (amplitude at level 3, share of people who show it)}; share 1 = every one of them. Units and shares are those of the
-# row of this name in Table 1 of Du, Tao and Martinez (2014); contempt: Matsumoto and Ekman (2004).
-FACS = {
+# row of this name in Table 1 of Du, Tao and Martinez (2014); contempt: Matsumoto and Ekman (2004). What talking actors show beyond
+# that (AU 7 in all that is unpleasant, 26 in what is loud, 1 and 2 in joy) and all amplitudes: so that :mod:`synthface.movement` agrees.
+FACS: dict[str, dict[int, tuple[float, float]]] = {
     "neutral": {},
-    "angry": {4: (1.0, 1), 7: (0.7, 1), 24: (0.7, 1), 10: (0.5, 0.26), 17: (0.5, 0.52), 23: (0.6, 0.29)},
-    "contempt": {14: (1.0, 1), 12: (0.35, 0.5), 7: (0.25, 0.3)},
-    "disgusted": {9: (1.0, 1), 10: (0.9, 1), 17: (0.5, 1), 4: (0.5, 0.31), 24: (0.3, 0.26)},
-    "fear": {1: (1.0, 1), 4: (0.5, 1), 20: (0.9, 1), 25: (0.6, 1), 2: (0.5, 0.57), 5: (0.9, 0.63), 26: (0.5, 0.33)},
-    "happy": {12: (1.0, 1), 25: (0.7, 1), 6: (0.8, 0.51)},
-    "sad": {4: (0.35, 1), 15: (0.9, 1), 1: (0.9, 0.6), 6: (0.2, 0.5), 17: (0.6, 0.67), 43: (0.25, 1), 64: (0.25, 0.7)},
-    "surprised": {1: (0.9, 1), 2: (0.95, 1), 25: (0.4, 1), 26: (1.0, 1), 5: (0.8, 0.66)},
+    "angry": {4: (1.0, 1), 7: (0.65, 1), 24: (0.7, 1), 10: (0.5, 0.26), 17: (0.5, 0.52), 23: (0.6, 0.29), 26: (0.8, 1)},
+    "contempt": {14: (1.0, 1), 12: (0.35, 0.5), 10: (0.9, 1), 7: (0.5, 1)},
+    "disgusted": {
+        9: (1.0, 1),
+        10: (1.0, 1),
+        17: (0.5, 1),
+        4: (0.5, 0.31),
+        24: (0.3, 0.26),
+        7: (0.65, 1),
+        20: (0.65, 1),
+        25: (0.5, 1),
+    },
+    "fear": {1: (1.0, 1), 4: (0.4, 1), 20: (0.9, 1), 25: (0.6, 1), 2: (0.3, 0.57), 5: (0.9, 0.63), 26: (0.65, 1)},
+    "happy": {12: (1.0, 1), 25: (0.7, 1), 6: (0.9, 1), 1: (0.25, 1), 2: (0.25, 1)},
+    "sad": {
+        4: (0.6, 1),
+        15: (0.9, 1),
+        1: (0.9, 0.8),
+        6: (0.2, 0.5),
+        17: (0.6, 0.67),
+        43: (0.25, 1),
+        64: (0.25, 0.7),
+        7: (0.3, 1),
+    },
+    "surprised": {1: (0.95, 1), 2: (0.7, 1), 25: (0.4, 1), 26: (0.68, 1), 5: (0.85, 1), 15: (0.4, 1)},
     "happily surprised": {1: (0.9, 1), 2: (0.9, 1), 12: (0.8, 1), 25: (0.6, 1), 5: (0.8, 0.64), 26: (0.8, 0.67)},
     "sadly surprised": {1: (1.0, 1), 4: (0.4, 1), 25: (0.4, 1), 26: (0.8, 1), 2: (0.4, 0.27), 6: (0.3, 0.31)},
     "fearfully angry": {4: (1, 1), 20: (0.9, 1), 25: (0.6, 1), 5: (0.7, 0.4), 7: (0.5, 0.39), 10: (0.5, 0.3)},
@@ -75,6 +94,10 @@ LEVELS = {1: 0.4, 2: 0.7, 3: 1.0}
 # pitch, yaw, roll (rad) that a full emotion adds: sad heads sink, contemptuous and frightened ones tilt back.
 POSTURE = {"angry": (0.06, 0, 0), "contempt": (-0.07, 0.04, 0.05), "fear": (-0.05, 0.03, 0), "sad": (0.09, 0, 0.04)}
 ARTICULATION = {"angry": 1.2, "happy": 1.1, "surprised": 1.1, "sad": 0.75, "contempt": 0.85, "disgusted": 0.9}
+
+# Real lips lead the sound by 80 to 120 ms (Chandrasekaran et al., "The natural statistics of audiovisual speech", 2009).
+LEAD = 0.1  # s
+OPENING = 1.4  # of the visemes below: the 95th percentile of the inner lips' gap is .20 to .35 of the eyes' span in real clips
 
 # The 15 viseme classes of the Oculus / MPEG-4 family: blend shapes; dominance and rate (1/s) of Cohen and Massaro.
 VISEMES = {
@@ -160,6 +183,19 @@ def activation(
     if name == "contempt":
         out *= 1 - 0.9 * (RIGHT if style is None or style.side == 0 else LEFT) * _LIPS
     return np.clip(out if style is None else out * style.gain, 0.0, 1.0)
+
+
+def random_actions(rng: np.random.Generator) -> np.ndarray:
+    """Weights (52,) of a random expression: one to eight actions, mostly with both sides alike."""
+    weights = np.zeros(len(ARKIT))
+    for action in rng.choice(len(ARKIT), rng.integers(1, 9), replace=False):
+        weights[action] = rng.beta(1.2, 1.2)
+        name = ARKIT[action]
+        other = name.replace("Left", "*").replace("Right", "Left").replace("*", "Right")
+        if other != name and other in ARKIT and name not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
+            if rng.random() < 0.7:
+                weights[ARKIT.index(other)] = weights[action]
+    return weights
 
 
 def envelope(n: int, fps: float, rng: np.random.Generator) -> np.ndarray:
@@ -254,8 +290,8 @@ def performance(
     level = LEVELS[intensity] if emotion != "neutral" else 0.0
     felt = envelope(n, fps, rng)[:, None] * apex * (1 + _smooth_noise(n, len(ARKIT), 0.06, 0.15 * fps, rng))
     felt = np.maximum(felt, leakage(emotion, n, fps, style, rng))
-    spoken, closure = visemes(phonemes, n, fps)
-    spoken *= style.articulation * (1 + level * (ARTICULATION.get(emotion, 1.0) - 1))
+    spoken, closure = visemes([(name, start - LEAD, end - LEAD) for name, start, end in phonemes], n, fps)
+    spoken *= OPENING * style.articulation * (1 + level * (ARTICULATION.get(emotion, 1.0) - 1))
     # Lips that speak are less free to feel; rounding and spreading exclude each other; p, b, m close whatever is open.
     speaking = np.clip(2.5 * spoken[:, _LIPS].max(axis=1), 0, 1)[:, None]
     felt = np.where(_LIPS & ~_CORNERS, felt * (1 - 0.35 * speaking), felt)

@@ -14,6 +14,7 @@ from emolib.face.arkit import ARKIT
 from emolib.face.camera import SCALE
 from emolib.face.exact import settled
 from emolib.face.geometry import umeyama
+from synthface.actions import natural
 from synthface.template import MASKS, PARTS, RACES, Template, template
 
 __all__ = ["ARKIT", "MASKS", "PARTS", "RACES", "SCALE", "Head", "HeadSampler", "Template", "macro_weights", "template"]
@@ -75,6 +76,7 @@ class HeadSampler:
         self._fit = _facial_skin(self._average, shared)
         self._origin = _centre(self._average)
         self._carry = _Carrier(self._average)
+        self._actions = natural(shared.actions)
 
     def _raw(self, phenotype: dict[str, float], changes: np.ndarray | None) -> np.ndarray:
         """(V + Vh, 3) MakeHuman decimetres. ``changes`` (L,) in [-1, 1]."""
@@ -100,8 +102,8 @@ class HeadSampler:
         n = len(self.template.vertices)
         scale, rotation, shift = umeyama(points[self._fit], self._average[self._fit])
         moved = settled(scale * points @ rotation.T + shift)
-        fields = self._carry(moved[:n], self.template.actions if actions else self.template.actions[[_CLOSE]])
-        moved[:n] += 0.12 * fields[_CLOSE if actions else 0]  # MakeHuman's lips are a little open, and teeth show
+        fields = self._carry(moved[:n], self._actions if actions else self._actions[list(_REST)])
+        moved[:n] += np.tensordot(list(_REST.values()), fields[list(_REST)] if actions else fields, 1)
         return Head(
             vertices=self.to_model(moved[:n]),
             actions=(SCALE * fields[: len(ARKIT) if actions else 0]).astype(np.float32),
@@ -131,7 +133,9 @@ class HeadSampler:
         return ((points - self._origin) * SCALE).astype(np.float32)
 
 
-_CLOSE = ARKIT.index("mouthClose")
+# Actions that a face at rest shows: MakeHuman's lips are a little open, and teeth show; its brows lie low, and look cross.
+_REST = {ARKIT.index(f"browOuterUp{side}"): 0.15 for side in ("Left", "Right")}
+_REST |= {ARKIT.index("browInnerUp"): 0.15, ARKIT.index("mouthClose"): 0.12}
 _BODY = ("muscle", "weight", "height", "proportions")
 
 

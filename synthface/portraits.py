@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from emolib.face.arkit import INDEX
 from emolib.face.camera import project
-from synthface.build import random_actions
-from synthface.expressions import EMOTIONS, UNSEEN, VISEMES, performance
+from emolib.face.landmarks import track
+from synthface.expressions import EMOTIONS, UNSEEN, VISEMES, performance, random_actions
 from synthface.photo import SUPERSAMPLE, Scene, photograph
 from synthface.synth import Studio, named_rng
 
 FIRST_PERSON = 100_000  # no corpus has so many
+CALIBRATION = 400_000  # number of the first of those on whom the face net's bias is measured
 HELD_OUT = 50_000  # number of the first of those that no landmark net is trained on
 SHOTS = 16  # photographs of one person
 TURN = np.array([0.2, 0.4, 0.12])  # rad: standard deviation of pitch, yaw, roll, of every second photograph
@@ -44,6 +45,20 @@ def portraits(studio: Studio, person: int, index: np.ndarray) -> tuple[np.ndarra
         moved = (body.head.vertices[index].reshape(1, -1) + arkit @ basis).reshape(1, -1, 3).astype(np.float32)
         points.append(project(torch.from_numpy(moved), torch.from_numpy(pose), studio.size)[0, :, :2].numpy())
     return np.stack(images), np.stack(points)
+
+
+def landmark_bias(seed: int = 0, people: int = 60) -> np.ndarray:
+    """(68, 2): where the face net sees the landmarks of drawn people, less where they are, upright, in eye distances; medians."""
+    studio, apart = Studio(seed, 128, 1.0), []
+    index = studio.model.landmark_index.numpy()
+    for person in range(people):
+        images, truth = portraits(studio, CALIBRATION + person, index)
+        images, truth = images[::2], truth[::2].astype(float)  # every second portrait is a turned one
+        seen = track(images, bias=True)
+        x, y = np.moveaxis(truth[:, 42:48].mean(1) - truth[:, 36:42].mean(1), -1, 0)
+        upright = np.stack([np.stack([x, -y], -1), np.stack([y, x], -1)], -2) / (x**2 + y**2)[:, None, None]
+        apart.append((seen - truth) @ upright)
+    return np.median(np.concatenate(apart), 0)
 
 
 def _moment(style, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

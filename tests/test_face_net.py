@@ -14,9 +14,9 @@ from emolib.errors import EmolibError
 from emolib.face import finding
 from emolib.face.alignment import interocular
 from emolib.face.arkit import ARKIT
+from emolib.face.dlib_landmarks import detect
 from emolib.face.finding import crop, find, read, rois_of
 from emolib.face.landmarker import POINTS, SHAPE_NAMES, WEIGHTS, head_angles, head_pose, load_face_net
-from emolib.face.landmarks import detect
 from emolib.weights import save_weights, verify
 
 ASTRONAUT = skimage.data.astronaut()

@@ -12,12 +12,13 @@ from emolib.corpus.fits import _recipes, fit_corpus
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment, nme
 from emolib.face.appearance import fit_colour, refine_photometric
-from emolib.face.fitting import Fit, compare, detector_offset, fit_clip, fit_image, seen_landmarks, vertex_error
+from emolib.face.fitting import Fit, detector_offset, fit_clip, fit_image, seen_landmarks
 from emolib.face.gauss_newton import SIGMA_STEP, _Points, _solve, fit_points, from_landmarks
 from emolib.face.landmarks import detect
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
 from emolib.face.render import render
+from emolib.metrics.fits import compare, vertex_error
 
 SIZE = 128
 
@@ -208,12 +209,17 @@ def test_comparison_with_the_truth_is_zero_for_the_truth():
         "landmarks": landmarks_of(faces),
         "coefficients": faces.to_vector().numpy(),
         "vertices_neutral": model().shape(faces.alpha[:1], torch.zeros(1, 64))[0].numpy(),
+        "arkit": (faces.beta @ model().beta_to_arkit).numpy(),
     }
     errors = compare(model(), Fit(faces, landmarks_of(faces), np.zeros(3)), truth, SIZE)
     assert errors.pop("motion_mm") > 0.2
+    ones = [errors.pop(n) for n in ("points_slope", "points_r", "actions_slope", "actions_r", "beta_energy")]
+    assert ones == pytest.approx([1] * 5, abs=1e-4)
     assert max(errors.values()) < 1e-3
     bigger = compare(model(), Fit(faces.replace(beta=0.5 * faces.beta), landmarks_of(faces), np.zeros(3)), truth, SIZE)
     assert bigger["expression_mm"] == pytest.approx(bigger["motion_mm"] / 2, rel=1e-3)
+    assert bigger["points_slope"] == pytest.approx(0.5) and bigger["points_r"] == pytest.approx(1)
+    assert bigger["actions_slope"] == pytest.approx(0.5) and bigger["beta_energy"] == pytest.approx(0.25)
 
 
 def test_detector_and_model_mean_nearly_the_same_points():

@@ -11,6 +11,7 @@ import skimage.data
 from PIL import Image, ImageCms
 
 from emolib.errors import EmolibError
+from emolib.face.alignment import nme
 from emolib.face.landmarks import detect, size_notes
 from emolib.media import pictures
 from emolib.media.pictures import load_image, to_rgb8
@@ -301,16 +302,18 @@ def test_damaged_files_are_refused_in_one_sentence_or_read(tmp_path):
     assert outcomes == {"read", "refused"}
 
 
-@pytest.mark.parametrize(
-    "quarters, words", [(1, "90 degrees to the right"), (2, "180 degrees"), (3, "90 degrees to the left")]
-)
-def test_a_turned_photograph_is_refused_with_the_turn_that_helps(quarters, words):
-    turned = np.ascontiguousarray(np.rot90(portrait(), quarters))
-    assert said(detect, turned) == f"the face in the picture is not upright; turn the picture by {words} and try again"
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_on_its_side_or_upside_down_is_found_as_it_lies(quarters):
+    picture = portrait()
+    turned = np.ascontiguousarray(np.rot90(picture, quarters))
+    points = detect(turned)[0].landmarks
+    for _ in range(quarters):  # back: what np.rot90 turned counterclockwise
+        points, turned = np.stack([turned.shape[0] - points[:, 1], points[:, 0]], 1), np.rot90(turned, -1)
+    assert nme(points, detect(picture)[0].landmarks) < 2
 
 
-@pytest.mark.parametrize("name", ["chelsea", "coffee", "camera", "rocket", "coins"])
-def test_cats_cups_and_profiles_do_not_talk(name):
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "coins"])
+def test_cats_cups_and_coins_do_not_talk(name):
     assert "shows a human face" in said(detect, getattr(skimage.data, name)())
 
 

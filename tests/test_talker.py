@@ -18,7 +18,7 @@ from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.behaviour import NECK
 from emolib.face.camera import rotation
-from emolib.face.fitting import fit_photograph
+from emolib.face.fitting import fit_image
 from emolib.face.landmarks import detect
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
@@ -67,7 +67,7 @@ def talker(weights):
 @pytest.fixture(autouse=True)
 def quick_fit(monkeypatch):
     """Landmarks and colours only: the photometric refinement has its own tests and takes seconds."""
-    monkeypatch.setattr(module, "fit_photograph", functools.partial(fit_photograph, photometric=0))
+    monkeypatch.setattr(module, "fit_image", functools.partial(fit_image, photometric=0))
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001)])
@@ -273,7 +273,7 @@ def test_lips_of_a_photograph_are_fitted_as_far_apart_as_they_are(name, low, hig
     image = load_image(files[name]) if name in files else portrait()
     found = detect(image)[0].landmarks
     alignment = Alignment.from_landmarks(found, 128)
-    fit = fit_photograph(load_face_model(), alignment.crop(image), alignment.points(found))
+    fit = fit_image(load_face_model(), alignment.crop(image), alignment.points(found))
     c = fit.coefficients
     points = load_face_model().landmarks(c.alpha, c.beta, c.pose, 128)[0]
     assert low < float(points[66, 1] - points[62, 1]) < high

@@ -15,6 +15,7 @@ from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import rasterize, render, sh_shade, vertex_normals
 from emolib.media.pictures import to_tensor
 
+BETA_WEIGHT = 0.1  # of the prior of beta: who is fitted acts more, and otherwise, than those it was measured on
 SIGMA_ACTION = 0.15  # standard deviation of a facial action outside [0, 1]
 SIGMA_KNOWN = 0.2  # of alpha and delta around those of the same person's neutral clip
 COLOUR_NOISE, LIGHT_SPREAD = 0.06, 0.5  # of a pixel in [0, 1]; of a light coefficient
@@ -110,6 +111,7 @@ def refine_photometric(
     small = Image.fromarray(image).resize((size, size), Image.Resampling.BOX)
     target = to_tensor(np.array(small))[None]
     drift, omega, points = (torch.from_numpy(x).float() for x in (evidence.offset, evidence.precision, evidence.points))
+    precision = BETA_WEIGHT * torch.linalg.inv(model.beta_covariance.double()).float()
     index = torch.as_tensor(evidence.index)
     basis = torch.cat([model.id_basis[:, index], model.exp_basis[:, index]]).flatten(1)
     scale = torch.cat([torch.full((size_,), PHOTOMETRIC_STEP[name]) for name, size_ in SIZES.items()])
@@ -133,7 +135,9 @@ def refine_photometric(
         miss = (project(seen, current.pose, 1)[..., :2] - points).flatten()
         actions = current.beta @ model.beta_to_arkit
         outside = (actions - actions.clamp(0, 1)) / SIGMA_ACTION
-        prior = current.alpha.square().sum() + current.beta.square().sum() + current.delta.square().sum()
+        prior = current.alpha.square().sum() + current.delta.square().sum()
+        apart = current.beta - model.beta_mean
+        prior = prior + (apart @ precision * apart).sum()
         prior = prior + (current.gamma / LIGHT_SPREAD).square().sum() + outside.square().sum()
         loss = photometric + miss @ omega @ miss + prior
         loss.backward()

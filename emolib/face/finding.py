@@ -150,7 +150,7 @@ def find(image: np.ndarray, *, face: int | None = None, net: FaceNet | None = No
     if not found:
         height, width = image.shape[:2]
         raise EmolibError(
-            f"no face found in the {width} x {height} px image; give one that shows a face from the front"
+            f"no face found in the {width} x {height} px image; give one that shows a human face from the front"
         )
     found.sort(key=lambda f: -f.size)
     if face is None:

@@ -26,8 +26,8 @@ from emolib.face.appearance import fit_colour, refine_photometric
 from emolib.face.camera import CAMERA, FOCAL
 from emolib.face.dense import WEIGHTS, DenseNet
 from emolib.face.exact import product, settled
-from emolib.face.gauss_newton import N_EXP, N_ID, Evidence, fit_points, from_dense, from_landmarks, model_points
-from emolib.face.landmarks import refine, track
+from emolib.face.gauss_newton import N_ID, Evidence, fit_points, from_dense, from_landmarks, model_points
+from emolib.face.landmarks import track
 from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import render
 from emolib.files import write_atomic
@@ -61,11 +61,13 @@ class Fit:
 @functools.lru_cache(maxsize=2)
 @torch.no_grad()
 def detector_offset(model: FaceModel, *, faces: int = 16, size: int = 256) -> np.ndarray:
-    """Where the landmark predictor sees the model's points, relative to where they are: (68, 3) model units, z = 0.
+    """Where :func:`track` sees the model's points, relative to where they are: (68, 3) model units, z = 0.
 
-    A detector has its own idea of a brow's edge or a lip's rim. Measured on renders of random faces of the model itself (fixed seed),
-    from the front, and averaged, so that the fit does not explain this difference as expression.
+    None for the model that ships, whose bias ``track`` takes off. The landmarks of others (BFM, the ICT face kit) are other points:
+    measured on renders of random faces of the model itself (fixed seed), from the front.
     """
+    if model.landmark_bias.any():
+        return np.zeros((68, 3))
     rng = np.random.default_rng(0)
     actions = rng.uniform(0, 0.5, (faces, 52)) * (rng.uniform(size=(faces, 52)) < 0.1)
     light = torch.zeros(3, 9)
@@ -80,46 +82,9 @@ def detector_offset(model: FaceModel, *, faces: int = 16, size: int = 256) -> np
     truth = settled(exact.landmarks(drawn.alpha, drawn.beta, drawn.pose, size))
     rendering = render(exact, drawn, size)
     images = torch.where((rendering.face_id >= 0)[:, None], rendering.image, 0.6)
-    seen = np.stack([refine(image, points) for image, points in zip(to_frames(images), truth)])
+    seen = track(to_frames(images))
     pixels = np.median(seen - truth, axis=0)  # (68, 2)
     return settled(np.column_stack([pixels * [1, -1] * CAMERA / (FOCAL * size), np.zeros(68)]))
-
-
-def vertex_error(fitted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Distances (..., V) of vertices (..., V, 3) after the best rotation and shift (Kabsch) of ``fitted`` onto ``truth``."""
-    fitted = fitted - fitted.mean(-2, keepdims=True)
-    truth = truth - truth.mean(-2, keepdims=True)
-    u, _, v = np.linalg.svd(np.swapaxes(fitted, -1, -2) @ truth)
-    u[..., :, 2] *= np.sign(np.linalg.det(u @ v))[..., None]  # a rotation, not a reflection
-    return np.linalg.norm(fitted @ (u @ v) - truth, axis=-1)
-
-
-def compare(model: FaceModel, fit: Fit, truth: dict[str, np.ndarray], size: int) -> dict[str, float]:
-    """Errors of a fitted clip against what its renderer knew (:meth:`Clip.truth` of a synthetic one), means over the clip.
-
-    Landmarks in percent of the inter-ocular distance: ``nme_pct`` of the fitted model, ``detected_nme_pct`` of the detector. The face's
-    surface in mm: ``vertex_mm`` of the moving face, ``neutral_mm`` of the face at rest, both rigidly aligned; ``expression_mm`` of
-    the displacement alone, and ``motion_mm``, how far the true expression is from rest.
-    """
-    c, face = fit.coefficients, model.regions["face"].numpy()
-    moved = model.exp_basis[:, face].flatten(1)
-    true_motion = (
-        (torch.from_numpy(truth["coefficients"][:, N_ID : N_ID + N_EXP]) @ moved).numpy().reshape(len(c), -1, 3)
-    )
-    motion = (c.beta @ moved).numpy().reshape(len(c), -1, 3)
-    true_rest = truth["vertices_neutral"].astype(np.float32)[face]
-    rest = model.shape(c.alpha[:1], torch.zeros(1, N_EXP))[0].numpy()[face]
-    points = model.landmarks(c.alpha, c.beta, c.pose, size).numpy()
-    units = {
-        "vertex_mm": vertex_error(rest + motion, true_rest + true_motion),
-        "neutral_mm": vertex_error(rest, true_rest),
-        "expression_mm": np.linalg.norm(motion - true_motion, axis=-1),
-        "motion_mm": np.linalg.norm(true_motion, axis=-1),
-    }
-    return {
-        "nme_pct": float(nme(points, truth["landmarks"]).mean()),
-        "detected_nme_pct": float(nme(fit.landmarks, truth["landmarks"]).mean()),
-    } | {name: float(error.mean()) * model.mm_per_unit for name, error in units.items()}
 
 
 def seen_landmarks(model: FaceModel, coefficients: Coefficients, size: int) -> np.ndarray:
@@ -174,25 +139,6 @@ def fit_image(
     if photometric:
         coefficients = refine_photometric(model, image, evidence, coefficients, iterations=photometric)
     return _finish(model, coefficients, landmarks, image.shape[0])
-
-
-def lip_offset(model: FaceModel, size: int) -> np.ndarray:
-    """From where the detector sees inner lips on a photograph of side ``size`` to where it would on a rendering: (68, 2) px, 0 elsewhere.
-
-    On bare renderings, where :func:`detector_offset` is measured, closed lips show no line and the detector sees them 7 % of the eye
-    distance apart; on photographs it sees them closed.
-    """
-    moved = np.zeros((68, 2))
-    moved[60:] = detector_offset(model)[60:, :2] * [1, -1] * FOCAL * size / CAMERA
-    return moved
-
-
-def fit_photograph(model: FaceModel, crop: np.ndarray, landmarks: np.ndarray, **settings) -> Fit:
-    """:func:`fit_image` of a photograph, uint8 (S, S, 3), with its landmarks (68, 2) in pixels: inner lips are taken as
-    seen (:func:`lip_offset`), or a smile would be fitted half closed and its teeth carried along with every frame."""
-    moved = lip_offset(model, crop.shape[0])
-    fit = fit_image(model, crop, landmarks + moved, **settings)
-    return Fit(fit.coefficients, fit.landmarks - moved, fit.nme)
 
 
 def fit_clip(

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
 from scipy.linalg import block_diag, solveh_banded
+from scipy.sparse import csr_array
 
-from emolib.face.appearance import SIGMA_ACTION, SIGMA_KNOWN
+from emolib.face.appearance import BETA_WEIGHT, SIGMA_ACTION, SIGMA_KNOWN
 from emolib.face.camera import CAMERA, FOCAL
 from emolib.face.exact import one_blas_thread, settled
 from emolib.face.model import SIZES, Coefficients, FaceModel
@@ -29,54 +31,63 @@ SIGMA = 0.006  # of a landmark, in image sides (about 2 % of the inter-ocular di
 SIGMA_JAW = (2.0, 6.0)  # times SIGMA: across the contour, along it (contour points slide with pose and shape)
 SIGMA_GAP = 0.6  # times SIGMA: of the opening of lips and lids; the errors of two lips cancel
 SIGMA_DENSE = 2.0  # times what the net says of a dense point: errors of points side by side agree
-SIGMA_BETA = 1.0  # of an expression coefficient
 SIGMA_POSE = np.array([0.5, 0.7, 0.5, 3.0, 3.0, 4.0])  # rad, model units
-SIGMA_STEP = np.concatenate([np.full(N_EXP, 0.6), [0.04, 0.04, 0.04, 0.05, 0.05, 0.1]])  # change from frame to frame
+SIGMA_STEP = np.concatenate([np.full(N_EXP, 1.5), [0.04, 0.04, 0.04, 0.05, 0.05, 0.1]])  # change from frame to frame
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Where T frames show K points of the face model.
 
-    index (K,): their vertices. points (T, K, 2): in image sides. precision (2K, 2K): inverse covariance of the error of one frame's
-    points. offset (K, 3): from the vertex to what is seen as it, model units.
+    index (K,): their vertices. points (T, K, 2): in image sides. rows (R, 2K), sparse: they make the errors of one frame's points
+    independent, of unit deviation. offset (K, 3): from the vertex to what is seen as it, model units.
     """
 
     index: np.ndarray
     points: np.ndarray
-    precision: np.ndarray
+    rows: csr_array
     offset: np.ndarray
+
+    @property
+    def precision(self) -> np.ndarray:
+        """The inverse covariance (2K, 2K) of one frame's points."""
+        return (self.rows.T @ self.rows).toarray()
 
     @classmethod
     def join(cls, *parts: "Evidence") -> "Evidence":
         """All that several witnesses saw of the same frames."""
         return cls(
             np.concatenate([p.index for p in parts]), np.concatenate([p.points for p in parts], 1),
-            block_diag(*[p.precision for p in parts]), np.concatenate([p.offset for p in parts]),
+            csr_array(sparse.block_diag([p.rows for p in parts])), np.concatenate([p.offset for p in parts]),
         )  # fmt: skip
 
     def weakened(self, factor: float) -> "Evidence":
         """The same with errors ``factor`` times as large."""
-        return Evidence(self.index, self.points, self.precision / factor**2, self.offset)
+        return Evidence(self.index, self.points, self.rows / factor, self.offset)
 
 
 def from_landmarks(model: FaceModel, landmarks: np.ndarray, size: int, offset: np.ndarray | None = None) -> Evidence:
     """What a 68-point detector says: landmarks (T, 68, 2) in pixels of frames of side ``size``; offset (68, 3), none if not given."""
     points = np.asarray(landmarks, float) / size
     offset = np.zeros((68, 3)) if offset is None else offset
-    return Evidence(model.landmark_index.numpy(), points, _precision(np.median(points, axis=0)), offset)
+    return Evidence(model.landmark_index.numpy(), points, _rows(np.median(points, axis=0)), offset)
 
 
 def from_dense(index: np.ndarray, points: np.ndarray, sigma: np.ndarray, size: int) -> Evidence:
     """What the dense net says: points (T, K, 2) and their deviations sigma (T, K) in pixels; the first 68 are the landmarks."""
     spread = SIGMA_DENSE * np.median(sigma, axis=0) / size  # (K,)
-    precision = np.diag(np.repeat(spread**-2, 2))
-    for upper, lower in GAPS:
-        weight = 1 / (spread[upper] * spread[lower]) / SIGMA_GAP**2
+    rows = sparse.vstack([sparse.diags_array(np.repeat(1 / spread, 2)), _gaps(spread)])
+    return Evidence(np.asarray(index), np.asarray(points, float) / size, csr_array(rows), np.zeros((len(index), 3)))
+
+
+def _gaps(spread: np.ndarray) -> csr_array:
+    """Rows (2 G, 2K) of what closes, for points of deviations ``spread`` (K,) in image sides."""
+    rows = sparse.lil_array((2 * len(GAPS), 2 * len(spread)))
+    for g, (upper, lower) in enumerate(GAPS):
+        weight = 1 / np.sqrt(spread[upper] * spread[lower]) / SIGMA_GAP
         for i in range(2):
-            both = [2 * upper + i, 2 * lower + i]
-            precision[np.ix_(both, both)] += weight * np.array([[1, -1], [-1, 1]])
-    return Evidence(np.asarray(index), np.asarray(points, float) / size, precision, np.zeros((len(index), 3)))
+            rows[2 * g + i, 2 * upper + i], rows[2 * g + i, 2 * lower + i] = weight, -weight
+    return csr_array(rows)
 
 
 def _rotations(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,20 +137,14 @@ class _Points:
         return screen.reshape(count, -1), jacobian.reshape(count, 2 * seen_points, -1)
 
 
-def _precision(landmarks: np.ndarray) -> np.ndarray:
-    """The inverse covariance (136, 136) of landmark errors, for points (68, 2) in image sides."""
+def _rows(landmarks: np.ndarray) -> csr_array:
+    """What makes the errors of landmarks independent, for points (68, 2) in image sides."""
     blocks = np.tile(np.eye(2), (68, 1, 1))
     along = np.gradient(landmarks[JAW], axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     across = np.stack([-along[:, 1], along[:, 0]], 1)
-    blocks[JAW] = sum(np.einsum("ni,nj->nij", axis, axis) / sigma**2 for axis, sigma in zip((across, along), SIGMA_JAW))
-    precision = np.zeros((68, 2, 68, 2))
-    precision[np.arange(68), :, np.arange(68), :] = blocks
-    for upper, lower in GAPS:
-        for i in range(2):
-            both = [upper, lower]
-            precision[np.ix_(both, [i], both, [i])] += (np.array([[1, -1], [-1, 1]]) / SIGMA_GAP**2)[:, None, :, None]
-    return precision.reshape(136, 136) / SIGMA**2
+    blocks[JAW] = np.stack([axis / sigma for axis, sigma in zip((across, along), SIGMA_JAW)], 1)
+    return csr_array(sparse.vstack([sparse.block_diag(list(blocks / SIGMA)), _gaps(np.full(68, SIGMA))]))
 
 
 def model_points(model: FaceModel, coefficients: Coefficients, index, offset: np.ndarray | float = 0.0) -> np.ndarray:
@@ -159,21 +164,23 @@ def fit_points(
     ``known``: coefficients of the same person, whose alpha becomes the prior mean.
     """
     count, points = len(evidence.points), _Points(model, evidence.index, evidence.offset)
-    target, omega = evidence.points.reshape(count, -1), evidence.precision
+    target, rows = evidence.points.reshape(count, -1), evidence.rows
     alpha_mean = np.zeros(N_ID) if known is None else known.alpha[0].double().numpy()
     alpha_weight = count / (1.0 if known is None else SIGMA_KNOWN) ** 2
     to_action = model.beta_to_arkit.double().cpu().numpy()  # (64, 52)
+    prior = _prior(model)
     alpha, frame = alpha_mean.copy(), np.zeros((count, N_FRAME))
     for _ in range(iterations):
         beta, pose = frame[:, :N_EXP], frame[:, N_EXP:]
         screen, jacobian = points(alpha, beta, pose)
-        weighted = jacobian.transpose(0, 2, 1) @ omega  # (T, 150, 2K)
-        hessian = weighted @ jacobian
-        gradient = (weighted @ (target - screen)[..., None])[..., 0]
+        whole = np.concatenate([jacobian, (target - screen)[..., None]], 2).transpose(1, 0, 2)  # (2K, T, 151)
+        white = (rows @ whole.reshape(len(whole), -1)).reshape(-1, *whole.shape[1:]).transpose(1, 0, 2)  # (T, R, 151)
+        normal = white[..., :-1].transpose(0, 2, 1) @ white  # (T, 150, 151)
+        hessian, gradient = normal[..., :-1], normal[..., -1]
         alpha_gradient = gradient[:, :N_ID].sum(0) + alpha_weight * (alpha_mean - alpha)
         alpha_hessian = hessian[:, :N_ID, :N_ID].sum(0) + alpha_weight * np.eye(N_ID)
         own, own_gradient = hessian[:, N_ID:, N_ID:].copy(), gradient[:, N_ID:].copy()
-        _add_priors(own, own_gradient, frame, to_action)
+        _add_priors(own, own_gradient, frame, to_action, prior)
         step, alpha_step = _solve(own, hessian[:, N_ID:, :N_ID], own_gradient, alpha_hessian, alpha_gradient)
         frame, alpha = frame + step, alpha + alpha_step
     fitted = Coefficients.zeros(count)
@@ -184,9 +191,22 @@ def fit_points(
     )
 
 
-def _add_priors(hessian: np.ndarray, gradient: np.ndarray, frame: np.ndarray, to_action: np.ndarray) -> None:
-    """Adds, in place, the priors of (beta_t, p_t): unit scale, actions in [0, 1], small change between frames."""
-    weight = np.concatenate([np.full(N_EXP, SIGMA_BETA**-2), SIGMA_POSE**-2])
+def _prior(model: FaceModel) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (70,) and precision (70, 70) of (beta, p) of any face."""
+    covariance = model.beta_covariance.double().cpu().numpy()
+    mean = np.concatenate([model.beta_mean.double().cpu().numpy(), np.zeros(len(SIGMA_POSE))])
+    return mean, block_diag(BETA_WEIGHT * np.linalg.inv(covariance), np.diag(SIGMA_POSE**-2))
+
+
+def _add_priors(
+    hessian: np.ndarray,
+    gradient: np.ndarray,
+    frame: np.ndarray,
+    to_action: np.ndarray,
+    prior: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Adds, in place, the priors of (beta_t, p_t): of any face, actions in [0, 1], small change between frames."""
+    mean, precision = prior
     actions = frame[:, :N_EXP] @ to_action  # (T, 52)
     outside = actions - np.clip(actions, 0.0, 1.0)
     active = to_action * (outside != 0)[:, None] / SIGMA_ACTION  # (T, 64, 52)
@@ -194,13 +214,14 @@ def _add_priors(hessian: np.ndarray, gradient: np.ndarray, frame: np.ndarray, to
     gradient[:, :N_EXP] -= (active @ outside[..., None])[..., 0] / SIGMA_ACTION
     smooth = SIGMA_STEP**-2
     change = np.diff(frame, axis=0) * smooth
-    gradient -= frame * weight
+    gradient -= (frame - mean) @ precision
+    hessian += precision
     gradient[:-1] += change
     gradient[1:] -= change
     neighbours = np.full(len(frame), 2.0)
     neighbours[[0, -1]] = 1.0 if len(frame) > 1 else 0.0
     diagonal = np.arange(N_FRAME)
-    hessian[:, diagonal, diagonal] += weight + neighbours[:, None] * smooth
+    hessian[:, diagonal, diagonal] += neighbours[:, None] * smooth
 
 
 def _solve(own, mixed, gradient, alpha_hessian, alpha_gradient) -> tuple[np.ndarray, np.ndarray]:

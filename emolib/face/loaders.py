@@ -86,12 +86,21 @@ def _assemble(path: Path, arrays: dict[str, np.ndarray], remedy: str) -> FaceMod
     share = arrays.get("explained", np.full(3, np.nan))
     if share.dtype.kind != "f" or share.shape != (3,):
         refuse("explained", f"is {share.dtype} {share.shape}", "3 shares of variance")
+    n = sound["exp_basis"].shape[0]
+    mean = checked(arrays.get("beta_mean", np.zeros(n)), f"beta_mean of {path}", (n,), remedy)
+    covariance = checked(arrays.get("beta_covariance", np.eye(n)), f"beta_covariance of {path}", (n, n), remedy)
+    bias = checked(arrays.get("landmark_bias", np.zeros((68, 2))), f"landmark_bias of {path}", (68, 2), remedy)
+    if np.linalg.eigvalsh(covariance.astype(float)).min() <= 0 or np.abs(covariance - covariance.T).max() > 1e-4:
+        refuse("beta_covariance", "is no covariance", "a symmetric, positive definite matrix")
     return FaceModel(
         **{name: torch.from_numpy(value) for name, value in sound.items()},
         regions={name: torch.from_numpy(mask) for name, mask in regions.items()},
         arkit_names=names,
         mm_per_unit=scale,
         explained=torch.from_numpy(share.astype(np.float32)),
+        beta_mean=torch.from_numpy(mean),
+        beta_covariance=torch.from_numpy(covariance),
+        landmark_bias=torch.from_numpy(bias),
     )
 
 

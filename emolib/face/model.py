@@ -142,6 +142,11 @@ class FaceModel:
     mm_per_unit: float
     explained: torch.Tensor = field(default_factory=lambda: torch.full((3,), float("nan")))
     """Share of the samples' variance that the identity, expression and albedo bases hold; nan where nobody said."""
+    beta_mean: torch.Tensor = field(default_factory=lambda: torch.zeros(SIZES["beta"]))
+    beta_covariance: torch.Tensor = field(default_factory=lambda: torch.eye(SIZES["beta"]))
+    """What beta is like in people who speak with emotions, (64,) and (64, 64): the prior of a fit."""
+    landmark_bias: torch.Tensor = field(default_factory=lambda: torch.zeros(68, 2))
+    """Where the face net sees the landmarks of upright drawn people, less where they are, in eye distances; 0 where nobody measured."""
 
     def save(self, path: str | Path) -> Path:
         """Writes one compressed npz (bases as float16), whole or not at all."""

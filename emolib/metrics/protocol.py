@@ -203,6 +203,17 @@ class Spread:
         return float(low), float(high)
 
 
+def holm(values: Sequence[float]) -> np.ndarray:
+    """p-values of one block of comparisons (n,) -> adjusted ones (n,): Holm, "A simple sequentially rejective multiple test procedure",
+    Scand. J. Statist. 6, 1979."""
+    p = np.asarray(values, float)
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
 def pooled_fid(row: Row, leave_out: int | None = None) -> float:
     """Frechet distance of all frames of a row from the real ones, optionally without clip number ``leave_out``."""
     keep = [i for i in range(len(row.features)) if i != leave_out]

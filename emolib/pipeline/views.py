@@ -10,11 +10,12 @@ import torch
 from matplotlib.axes import Axes
 
 from emolib.corpus.clips import Clip, Corpus
-from emolib.face.fitting import Fit, seen_landmarks, vertex_error
+from emolib.face.fitting import Fit, seen_landmarks
 from emolib.face.gauss_newton import N_EXP, N_ID
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import composite, render
 from emolib.media.pictures import to_frames, to_tensor
+from emolib.metrics.fits import vertex_error
 
 
 def first_clip(corpus: Corpus, order: list[str], **columns) -> Clip | None:
@@ -62,19 +63,15 @@ def show_fit(
     frame: np.ndarray,
     coefficients: Coefficients,
     landmarks: np.ndarray,
-    shift: np.ndarray | float = 0.0,
 ) -> None:
-    """Four pictures of a fit: the photograph uint8 (S, S, 3); landmarks (68, 2) found (green) and fitted (red); I^3d; R(theta).
-
-    shift (68, 2) pixels: taken off the fitted ones, where a photograph's were moved before the fit.
-    """
+    """Four pictures of a fit: the photograph uint8 (S, S, 3); landmarks (68, 2) found (green) and fitted (red); I^3d; R(theta)."""
     size = len(frame)
     blended, drawn = composite(model, coefficients, to_tensor(frame[None]))
     for axis, image in zip(axes, (frame, frame, *to_frames(torch.cat([blended, drawn.image])))):
         axis.imshow(image, extent=(0, size, size, 0))
         axis.axis("off")
     axes[1].plot(*landmarks.T, ".", color="lime", markersize=2)
-    axes[1].plot(*(seen_landmarks(model, coefficients, size)[0] - shift).T, ".", color="red", markersize=2)
+    axes[1].plot(*seen_landmarks(model, coefficients, size)[0].T, ".", color="red", markersize=2)
 
 
 def error_map(model: FaceModel, clips: list[Clip], fits: Path) -> np.ndarray:
