@@ -74,11 +74,11 @@ def measure(frames: int, repeats: int) -> dict:
     model = load_face_model()
     _, images, _, truth = Studio(7, 128, frames / 25).clip(ClipSpec("test", 99_000, "happy", 3, 0))
     dense_net(model)  # what is loaded and compiled once is not timed
-    look(model, images[:2])
+    look(model, images[:2], drawn=True)
     landmarks, tracking = best(lambda: track(images), repeats)
-    (evidence, _), looking = best(lambda: look(model, images, landmarks), repeats)
+    (evidence, _), looking = best(lambda: look(model, images, landmarks, drawn=True), repeats)
     fitted, solving = best(lambda: fit_points(model, evidence), repeats)
-    whole = best(lambda: fit_clip(model, images), repeats)[1]
+    whole = best(lambda: fit_clip(model, images, drawn=True), repeats)[1]
     reached = objective(model, evidence, fitted.alpha[0].double(), torch.cat([fitted.beta, fitted.pose], 1).double())
 
     def error(c: Coefficients) -> float:

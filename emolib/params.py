@@ -65,11 +65,13 @@ class Data:
     corpus: str = choice("synth", ("synth", "mead", "ravdess", "cremad"), "which corpus; all but synth need root")
     root: str = text("", "folder of a real corpus as its owner packs it")
     train_identities: int = number(24, 1, 1000, "identities to train on (the paper: 36)")
-    test_identities: int = number(6, 1, 1000, "identities never trained on")
+    test_identities: int = number(16, 1, 1000, "identities never trained on")
+    validation_identities: int = number(4, 0, 1000, "synthetic identities for choices: neither trained on nor tested")
     takes: int = number(1, 1, 100, "clips for each identity x emotion x intensity")
     seconds: float = number(1.6, 0.6, 30.0, "length of a synthetic clip, s")
     clips_per_identity: int = number(12, 8, 22, "of the 22 emotion x intensity pairs, how many (8: one an emotion)")
-    unseen_emotions: int = number(6, 0, 6, "compound and new emotions that test people show too, in no other split")
+    test_clips_per_identity: int = number(8, 8, 22, "the same of test and validation identities")
+    unseen_emotions: int = number(6, 0, 6, "compound and new emotions that six test people show too, in no other split")
     randomise: bool = choice(
         False, (True, False), "train on random skins, scenes, crops and occluders: for generators of real photographs"
     )
@@ -118,7 +120,7 @@ class Eac(Section):
     keys: int = number(2, 1, 64, "frames a clip that are decoded for the image losses and e_img")
     renders: int = number(8, 1, 4096, "results rendered a step, for L_emo and L_rec")
     render_size: int = number(96, 32, 512, "side of what is rendered for L_emo and L_rec, pixels")
-    test_clips: int = number(22, 1, 10**6, "test clips that the scores are measured on", scoring=True)
+    test_clips: int = number(32, 1, 10**6, "test clips that the scores are measured on", scoring=True)
     lr: float = number(2e-3, 1e-7, 1.0, "Adam's peak learning rate (Sec. 4.1: 2e-4)")
     lambda_clip: float = number(1.0, 0.0, 1e4, "Eq. 5")
     lambda_emo: float = number(1.0, 0.0, 1e4, "Eq. 5")
@@ -161,7 +163,7 @@ class Ecg:
     landmark_batch: int = number(64, 1, 4096, "video frames a step of G_L (Sec. 4.1 of Sinha et al.: 256)")
     texture_steps: int = number(120, 1, 10**7, "steps of the texture generator G_T")
     texture_batch: int = number(4, 1, 512, "pairs of frames a step of G_T (Sec. 4.1: 4)")
-    texture_width: int = number(16, 8, 256, "channels of G_T at full resolution", step=8)
+    texture_width: int = number(16, 8, 256, "channels of G_T at full resolution, a multiple of 8", step=8)
     landmark_motion: bool = choice(
         True, (True, False), "start the flow of G_T from the landmarks' own motion (the paper: no)"
     )
@@ -183,7 +185,7 @@ class Ecg:
 
 @dataclass(frozen=True)
 class Evaluation:
-    n_clips: int = number(12, 1, 10**6, "test clips each row is measured on")
+    n_clips: int = number(16, 1, 10**6, "test clips each row is measured on")
     n_frames: int = number(25, 8, 10**6, "frames of each clip, from its start")
     draws: int = number(1000, 10, 10**6, "bootstrap draws of the 95 % intervals")
     timed_frames: int = number(32, 8, 10**4, "frames that the time and memory of Table 2 are measured on")

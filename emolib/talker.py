@@ -25,6 +25,7 @@ from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.behaviour import blinks
 from emolib.face.fitting import fit_image
+from emolib.face.landmarker import WEIGHTS as FACE_NET
 from emolib.face.landmarks import Face, detect, size_notes
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
@@ -201,6 +202,7 @@ class Talker:
         """
         folder = Path(folder) if folder is not None else PRETRAINED
         verify(folder, SHIPS)
+        verify(FACE_NET.parent, [FACE_NET.name])
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         parts = (Ame.load(folder / "clip.safetensors"), Eac.load(folder / "eac.safetensors"))

@@ -47,7 +47,7 @@ def portraits(studio: Studio, person: int, index: np.ndarray) -> tuple[np.ndarra
     return np.stack(images), np.stack(points)
 
 
-def landmark_bias(seed: int = 0, people: int = 60) -> np.ndarray:
+def landmark_bias(seed: int = 0, people: int = 30) -> np.ndarray:
     """(68, 2): where the face net sees the landmarks of drawn people, less where they are, upright, in eye distances; medians."""
     studio, apart = Studio(seed, 128, 1.0), []
     index = studio.model.landmark_index.numpy()

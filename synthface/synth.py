@@ -30,6 +30,7 @@ from synthface.photo import SUPERSAMPLE, Scene, photograph
 from synthface.randomise import crop_jitter, degrade, randomised, randomised_scene
 
 FPS = 25
+UNSEEN_PEOPLE = 6  # test people who show unseen emotions too
 PAIRS = tuple((e, i) for e in EMOTIONS for i in LEVELS if e != "neutral" or i == 1)  # the 22 of MEAD
 # A voice knows the eight emotions; for those of expressions.UNSEEN the nearest of them speaks.
 VOICED = {
@@ -67,19 +68,28 @@ def named_rng(seed: int, *words) -> np.random.Generator:
 
 
 def plan(
-    train: int, test: int, seed: int, *, clips_per_identity: int = 12, takes: int = 1, unseen_emotions: int = 6
+    train: int,
+    test: int,
+    seed: int,
+    *,
+    validation: int = 0,
+    clips_per_identity: int = 12,
+    test_clips: int | None = None,
+    takes: int = 1,
+    unseen_emotions: int = 6,
 ) -> list[ClipSpec]:
-    """The clips of a corpus of ``train`` + ``test`` people, people in order.
+    """The clips of a corpus of ``train`` + ``test`` + ``validation`` people, people in order.
 
-    Test people also show ``unseen_emotions`` that no other split has (split 'unseen').
+    ``test_clips`` of each person of the latter two (as many as of a train person if not given). The first :data:`UNSEEN_PEOPLE` test
+    people also show ``unseen_emotions`` that no other split has (split 'unseen').
     """
     specs = []
-    for person in range(train + test):
-        split = "train" if person < train else "test"
+    splits = ["train"] * train + ["test"] * test + ["validation"] * validation
+    for person, split in enumerate(splits):
         rng = named_rng(seed, "plan", person)
-        pairs = sorted(_pairs(clips_per_identity, rng))
+        pairs = sorted(_pairs(clips_per_identity if split == "train" else test_clips or clips_per_identity, rng))
         specs += [ClipSpec(split, person, e, i, take) for e, i in pairs for take in range(takes)]
-        if split == "test":
+        if split == "test" and person < train + UNSEEN_PEOPLE:
             levels = rng.choice(list(LEVELS), len(UNSEEN)).tolist()
             specs += [ClipSpec("unseen", person, e, i, 0) for e, i in zip(UNSEEN, levels)][:unseen_emotions]
     return specs

@@ -10,10 +10,11 @@ import torch
 from emolib.errors import EmolibError
 from emolib.face.alignment import nme
 from emolib.face.arkit import INDEX
-from emolib.face.dense import DenseNet, dense_index, mirrored
+from emolib.face.dense import AROUND, MEAN_SIGMA, STEP, DenseNet, dense_index, mirrored
 from emolib.face.fitting import dense_net, look
 from emolib.face.gauss_newton import SIGMA_DENSE, SIGMA_GAP, Evidence, fit_points, from_dense, from_landmarks
-from emolib.face.loaders import load_face_model
+from emolib.face.landmarks import PLACE
+from emolib.face.loaders import default_path, load_face_model
 from emolib.face.model import FaceModel
 from emolib.train.augment import other_camera, other_frame
 from emolib.train.dense import DenseTraining, moved_points, score
@@ -89,28 +90,46 @@ def test_another_camera_keeps_range_and_size():
 
 def test_training_learns_and_the_net_survives_the_disk(tmp_path):
     images, points = held_out()
-    torch.manual_seed(0)
-    net = DenseNet(dense_index(model()).tolist(), widths=(8, 16, 16, 16))
-    training = DenseTraining(images=images, points=points, index=(), face_model=None, steps=60, seed=0, batch_size=16)
-    training.mirror = torch.as_tensor(mirrored(model(), dense_index(model())))
-    training.models = {"dense": net.train()}
-    training.optimizers = {"dense": torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.02)}
+    training = DenseTraining(
+        images=images, points=points, index=tuple(dense_index(model()).tolist()), face_model=default_path(),
+        steps=40, seed=0, batch_size=16,
+    )  # fmt: skip
+    training.prepare()
+    assert training.features.shape == (3 * len(images), 64, 32, 32) and len(training.places) == 3 * len(images)
     error = pd.DataFrame(Loop(training, checkpoints=tmp_path, log_every=5, device="cpu").run())["error_px"]
     assert error.iloc[-1] < 0.7 * error.iloc[0]
     training.save(tmp_path / "dense.safetensors")
     loaded = DenseNet.load(tmp_path / "dense.safetensors")
     assert loaded.knows(model())
-    for mine, theirs in zip(net.locate(images), loaded.locate(images)):
-        assert np.abs(mine - theirs).max() < 0.3  # half precision on disk
+    for mine, theirs in zip(training.models["dense"].locate(images), loaded.locate(images)):
+        assert np.abs(mine - theirs).max() < 0.6  # half precision on disk, one step of the grid
     save_weights(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {"kind": "loss"})
     with pytest.raises(EmolibError, match="something else than dense landmarks"):
         DenseNet.load(tmp_path / "other.safetensors")
 
 
+def test_a_point_is_looked_for_once_more_where_the_first_answer_is():
+    """A local detector that answers "how bright is it here" reads the map at the place of its point, by hand on a ramp."""
+    net = DenseNet([0, 1])
+    with torch.no_grad():
+        for p in net.parameters():
+            p.zero_()
+        net.fine.weight[0, 0] = 1.0  # channel 0 passes through
+        net.smooth.weight[0, 0, 1, 1] = 1.0
+        net.local[:, AROUND**2 // 2, 0] = 1.0  # the middle cell of channel 0 moves x
+        net.mean.copy_(torch.tensor([PLACE[:2], [PLACE[0] + PLACE[2] / 4, PLACE[1]]]))
+    ramp = torch.zeros(1, 64, 32, 32)
+    ramp[0, 0] = (torch.arange(32) + 0.5) / 32
+    fine, sigma, first = net(ramp)
+    assert torch.allclose(first[0], net.mean) and torch.allclose(sigma, torch.tensor(MEAN_SIGMA))
+    # the first point stands in the middle of what the net looks at, the second halfway to its right edge
+    assert torch.allclose((fine - first)[0] / STEP, torch.tensor([[0.5, 0.0], [0.75, 0.0]]), atol=1e-5)
+
+
 def test_the_shipped_net_sees_people_it_never_saw():
     images, points = held_out()
     found = score(dense_net(model()), images, points)
-    assert found["dense_nme_pct"] < 5  # all angles; frontal ones alone are better
+    assert found["dense_nme_pct"] < 4  # all angles; frontal ones alone are better
     assert 0.3 < found["dense_sigma_ratio"] < 3  # it knows how sure it is
 
 
@@ -121,7 +140,7 @@ def test_the_fit_with_the_net_is_nearer_to_the_truth_than_the_detector():
     with_net, without = [], []
     for image, place in zip(frontal, truth):
         try:
-            evidence, landmarks = look(model(), image[None])
+            evidence, landmarks = look(model(), image[None], drawn=True)
         except EmolibError:
             continue  # the detector does not find everyone
         detected = from_landmarks(model(), landmarks, SIZE)

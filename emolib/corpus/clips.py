@@ -28,7 +28,7 @@ from emolib.media.audio import decode_audio, save_wav
 from emolib.media.video import VideoWriter, read_video
 
 COLUMNS = ("corpus", "split", "clip_id", "identity", "emotion", "intensity", "text", "fps", "n_frames")
-SPLITS = ("train", "test", "unseen")  # unseen: test people with emotions that are none of EMOTIONS
+SPLITS = ("train", "validation", "test", "unseen")  # unseen: test people with emotions that are none of EMOTIONS
 JOURNAL = "clips.jsonl"
 
 

@@ -32,7 +32,7 @@ def _fit_one(clip: Clip, out: Path, known: Path | None, iterations: int, recipe:
     begin = time.perf_counter()
     try:
         prior = Coefficients.load(known)[:1] if known and known.is_file() else None
-        fit = fit_clip(_model(), clip.frames(), iterations=iterations, known=prior)
+        fit = fit_clip(_model(), clip.frames(), iterations=iterations, known=prior, drawn=clip.corpus == "synth")
     except EmolibError as error:
         return str(error)
     record = {"recipe": recipe, "seconds": time.perf_counter() - begin}

@@ -59,7 +59,9 @@ def build_corpus(folder: str | Path, data, base, workers: int = 2, progress: boo
 
 def _planned(data, seed: int) -> list[ClipSpec]:
     sizes = {
+        "validation": data.validation_identities,
         "clips_per_identity": data.clips_per_identity,
+        "test_clips": data.test_clips_per_identity,
         "takes": data.takes,
         "unseen_emotions": data.unseen_emotions,
     }

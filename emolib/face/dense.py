@@ -1,15 +1,17 @@
-"""Dense landmarks: a small convolutional net that sees where 193 vertices of the face model lie on an aligned crop.
+"""Dense landmarks: a head on the face net that sees where 192 vertices of the face model lie on an aligned crop.
 
 The 68 points of a public predictor say little about cheeks, gaze or lips that touch, and mean their own places by "brow" and "lip".
 Wood et al. ("3D face reconstruction with dense landmarks", ECCV 2022) showed that a net trained on renderings alone can name many more
-points, each with how sure it is, and that fitting a face model to them needs nothing else. This is that, small: the points are vertices,
-so nothing lies between what is seen and what is fitted, and sigma weighs each of them. It has the place of D3DFR's regressor in the paper
-(one look at the picture before the fit), but says where it sees what instead of what follows from it.
+points, each with how sure it is, and that fitting a face model to them needs nothing else: the points are vertices, so nothing lies
+between what is seen and what is fitted. Theirs learnt from 100,000 renderings; here the first half of the face net
+(:meth:`emolib.face.landmarker.Points.features`), which has seen millions of photographs, stays as it is, and only what follows learns.
+It has the place of D3DFR's regressor in the paper (one look at the picture before the fit), but says where it sees what instead of
+what follows from it.
 
 Trained on :mod:`synthface.portraits` by ``make landmarks``; the weights are shipped in ``data/pretrained``.
 """
 
-import copy
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,23 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from emolib.errors import EmolibError
+from emolib.face.landmarker import TRUNK, FaceNet, Points
+from emolib.face.landmarks import PLACE, Question, ask
 from emolib.face.model import FaceModel
-from emolib.media.pictures import to_tensor
 from emolib.weights import PRETRAINED, load_into, load_weights, save_weights
 
-SIZE = 128  # side of what the net looks at, pixels
+SIZE = 128  # side of the crops that the head learns from, pixels
 POINTS = 192  # at least: the 68 landmarks, 5 on each eyeball, the rest spread over the face
 WEIGHTS = PRETRAINED / "dense.safetensors"
-GRID = 512  # see DenseNet.settle
-NOISE, NOISE_SIGMA = 5e-7, 2e-5  # of float32 between processors: of points, in image sides; of log2 of a deviation
-MEAN_SIGMA = 0.02  # image sides: what the net starts from
+GRID, OCTAVE = 384, 4  # answers lie on a grid of 1 / 384 of the side, deviations on one of 1 / 4 octave
+NOISE, NOISE_SIGMA = (
+    6e-7,
+    8e-6,
+)  # of float32: of points, in image sides; of log2 of a deviation (400 pictures: 4e-7, 4e-6)
+MEAN_SIGMA = 0.02  # image sides: what the head starts from
+STEP = 0.05  # image sides: unit of its answers, so that its layers start on one scale
+CHANNELS, GLOBAL = 64, 512  # of the features, of the last map when flattened
+AROUND = 3  # cells (of 32 across the face) in which a point is looked for once more, each way
 
 
 def dense_index(model: FaceModel) -> np.ndarray:
@@ -58,100 +67,76 @@ def mirrored(model: FaceModel, index: np.ndarray) -> np.ndarray:
     return cKDTree(mean).query(mean * [-1, 1, 1])[1]
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs))
-
-
-class _Block(nn.Module):
-    """A residual block of two convolutions (He et al. 2016)."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.body = nn.Sequential(_conv(width, width), nn.ReLU(inplace=True), _conv(width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.body(x))
-
-
-def _undecided(values: np.ndarray, noise: float) -> np.ndarray:
-    """Whether ``noise`` could make ``values`` round the other way."""
-    return np.abs(values - np.floor(values) - 0.5) < noise
-
-
 class DenseNet(nn.Module):
-    """Crop -> where each of K vertices lies, and how sure that is. ``index`` (K,): vertices of the face model.
+    """Features of the face net -> where each of K vertices lies, and how sure that is. ``index`` (K,): vertices of the face model.
 
-    A small ResNet whose coarse maps are added to its finer ones (Lin et al., "Feature pyramid networks", 2017) makes one heat map a point;
-    the point is the map's centre of mass (Sun et al., "Integral human pose regression", 2018).
+    The second half of the face net answers with all points at once, then each is looked for once more in the finer map about the place
+    answered (shape-indexed features: Cao et al., "Face alignment by explicit shape regression", 2014).
     """
 
-    usual: Tensor
+    mean: Tensor
+    around: Tensor
 
-    def __init__(self, index: list[int], widths: tuple[int, ...] = (32, 48, 96, 128), pyramid: int = 64):
+    def __init__(self, index: list[int], width: int = 32):
         super().__init__()
-        self.config = {"index": list(index), "widths": list(widths), "pyramid": pyramid}
-        self.stem = nn.Sequential(_conv(3, widths[0], 2), nn.ReLU(inplace=True))
-        self.stages = nn.ModuleList(
-            nn.Sequential(_conv(low, high, 2), nn.ReLU(inplace=True), _Block(high), _Block(high))
-            for low, high in zip(widths, widths[1:])
-        )
-        self.lateral = nn.ModuleList(nn.Conv2d(width, pyramid, 1) for width in widths[1:])
-        self.smooth = nn.Sequential(_conv(pyramid, pyramid), nn.ReLU(inplace=True))
-        self.heat = nn.Conv2d(pyramid, len(index), 1)
-        self.register_buffer("usual", torch.tensor(MEAN_SIGMA))  # median sigma on pictures like those it learnt from
-        self._twin: list[DenseNet] | None = None  # in float64; in a list, so that it is no part of this module
-        self.doubt = nn.Sequential(nn.Linear(widths[-1], 128), nn.ReLU(inplace=True), nn.Linear(128, len(index)))
+        self.config: dict = {"index": list(index), "width": width}
+        count, net = len(index), Points()
+        self.first, self.last = (
+            net.blocks[TRUNK : TRUNK + 5],
+            net.blocks[TRUNK + 5 :],
+        )  # to a map of 16 x 16, and on to one of 2 x 2
+        self.whole = nn.Linear(GLOBAL, 3 * count)  # two of place, one of doubt a point
+        nn.init.zeros_(self.whole.weight)
+        nn.init.zeros_(self.whole.bias)
+        self.fine, self.coarse = nn.Conv2d(CHANNELS, width, 1), nn.Conv2d(128, width, 1)
+        self.smooth = nn.Conv2d(width, width, 3, 1, 1)
+        self.local = nn.Parameter(1e-3 * torch.randn(count, width * AROUND**2, 2))
+        self.local_bias = nn.Parameter(torch.zeros(count, 2))
+        self.register_buffer("mean", torch.full((count, 2), 0.5))  # places of an average picture, image sides
+        line = (torch.arange(AROUND) - (AROUND - 1) / 2) / 16  # a map spans -1 to 1
+        self.register_buffer("around", torch.cartesian_prod(line, line).flip(1), persistent=False)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,3,S,S) in [0,1] -> points (B,K,2) in image sides, their standard deviations (B,K) in image sides."""
-        if images.shape[-1] != SIZE:
-            images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=images.shape[-1] > SIZE)
-        x, maps = self.stem(images - 0.5), []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        top = self.lateral[-1](maps[-1])
-        for lateral, fine in zip(self.lateral[-2::-1], maps[-2::-1]):
-            top = lateral(fine) + F.interpolate(top, scale_factor=2, mode="nearest")
-        weight = (
-            self.heat(self.smooth(top)).to(self.usual.dtype).flatten(2).softmax(2).unflatten(2, top.shape[2:])
-        )  # (B, K, 32, 32)
-        # A little wider than the picture, so that points on its border and beyond can be reached.
-        line = torch.linspace(-0.1, 1.1, weight.shape[-1], device=weight.device)
-        points = torch.stack([(weight.sum(2) * line).sum(2), (weight.sum(3) * line).sum(2)], 2)
-        return points, MEAN_SIGMA * self.doubt(maps[-1].mean((2, 3))).to(self.usual.dtype).clamp(-5, 3).exp()
+    def start(self, net: FaceNet, points: Tensor) -> None:
+        """Begins where the face net's second half is, with the mean of true ``points`` (N, K, 2)."""
+        self.first.load_state_dict(net.points.blocks[TRUNK : TRUNK + 5].state_dict())
+        self.last.load_state_dict(net.points.blocks[TRUNK + 5 :].state_dict())
+        self.mean.copy_(points.mean(0))
 
-    @torch.no_grad()
-    def locate(self, frames: np.ndarray, batch: int = 32) -> tuple[np.ndarray, np.ndarray]:
-        """Aligned crops uint8 (T, S, S, 3) -> points (T, K, 2) in their pixels, standard deviations (T, K) in pixels."""
-        parts = []
-        for i in range(0, len(frames), batch):
-            images = to_tensor(frames[i : i + batch]).to(self.usual.dtype)
-            parts.append([x.double().numpy() * frames.shape[1] for x in self(images)])
-        points, sigma = (np.concatenate(part) for part in zip(*parts))
-        return points, sigma
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 64, 32, 32) -> points (B, K, 2) in image sides, their standard deviations (B, K) in image sides, and the points
+        (B, K, 2) before they were looked for once more, for training."""
+        middle = self.first(features)
+        answer = self.whole(0.1 * self.last(middle).flatten(1)).unflatten(1, (-1, 3))
+        first = self.mean + STEP * answer[..., :2]
+        fine = F.relu(self.fine(features) + F.interpolate(self.coarse(middle), scale_factor=2.0, mode="bilinear"))
+        place = (first.detach() - first.new_tensor(PLACE[:2])) * (2 / PLACE[2])
+        there = F.grid_sample(
+            F.relu(self.smooth(fine)),
+            place[:, :, None] + self.around,
+            padding_mode="border",
+            align_corners=False,
+        )  # (B, C, K, AROUND^2)
+        moved = torch.bmm(there.permute(2, 0, 1, 3).flatten(2), self.local).transpose(0, 1) + self.local_bias
+        return first + STEP * moved, MEAN_SIGMA * answer[..., 2].clamp(-5, 3).exp(), first
 
-    def settle(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """:meth:`locate`, the same on every machine: points on a grid of 1 / 512 of the side, deviations on one of 1/8 octave.
+    def question(self) -> Question:
+        """What :func:`emolib.face.landmarks.ask` asks of crops: points in their sides, log2 of the deviations."""
 
-        Both grids are finer than the net is sure. Convolutions in float32 differ by processor; a frame with a value so near the middle
-        between two grid points that this could decide (about one in six) is looked at again in float64, at three times the cost.
-        """
-        size = frames.shape[1]
-        points, sigma = self.locate(frames)
-        unsure = _undecided(points / size * GRID, NOISE * GRID).any((1, 2)) | _undecided(
-            8 * np.log2(sigma), 8 * NOISE_SIGMA
-        ).any(1)
-        if unsure.any():
-            if self._twin is None:
-                self._twin = [copy.deepcopy(self).double()]
-            points[unsure], sigma[unsure] = self._twin[0].locate(frames[unsure])
-        return np.round(points / size * GRID) / GRID * size, 2 ** (np.round(8 * np.log2(sigma)) / 8)
+        def answer(features: Tensor) -> list[Tensor]:
+            points, sigma, _ = (self if features.dtype == torch.float32 else self._exact())(features)
+            return [points, sigma.log2()]
 
-    def surprise(self, sigma: np.ndarray, size: int) -> float:
-        """How many times as unsure as usual the net is of frames of side ``size``, from its sigma (T, K) in pixels: 1 on renderings, 2 and
-        more on photographs, of which it has seen none."""
-        return float(np.median(sigma) / size / self.usual)
+        return Question(answer, (GRID, OCTAVE), (NOISE, NOISE_SIGMA))
+
+    def locate(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Aligned crops uint8 (T, S, S, 3) -> points (T, K, 2) in their pixels, standard deviations (T, K) in pixels; on every machine
+        the same."""
+        return self.read(ask(frames, self.question())[0], frames.shape[1])
+
+    @staticmethod
+    def read(answers: list[np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Answers to :meth:`question` -> points (T, K, 2) and standard deviations (T, K) in pixels of crops of side ``size``."""
+        return answers[0] * size, 2 ** answers[1] * size
 
     def knows(self, model: FaceModel) -> bool:
         """Whether this net's vertices are those of ``model``."""
@@ -164,6 +149,15 @@ class DenseNet(nn.Module):
     def load(cls, path: str | Path = WEIGHTS) -> "DenseNet":
         """Frozen, in eval mode. Raises :class:`EmolibError` for a missing, damaged or foreign file."""
         state, config = load_weights(path)
-        if set(config) != {"index", "widths", "pyramid"}:
+        if set(config) != {"index", "width"}:
             raise EmolibError(f"{path} holds something else than dense landmarks; expected dense.safetensors")
         return load_into(cls(**config), state, path)
+
+    def _exact(self) -> "DenseNet":
+        return _double(self)
+
+
+@functools.lru_cache(maxsize=2)
+def _double(net: DenseNet) -> DenseNet:
+    twin = DenseNet(**net.config)
+    return load_into(twin, net.state_dict(), "").double()

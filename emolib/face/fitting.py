@@ -4,9 +4,9 @@
 
 Three steps, each the cheapest that does the job:
 
-A. points (:mod:`emolib.face.gauss_newton`): alpha, beta_t and p_t from where the frames show 193 vertices, each with how sure that is
-   (:mod:`emolib.face.dense`), and 68 points of a public detector. On renders the net is far the better witness; on photographs the
-   detector keeps it honest. With a face model the net does not know (BFM), the detector speaks alone.
+A. points (:mod:`emolib.face.gauss_newton`): alpha, beta_t and p_t from where the frames show 192 vertices, each with how sure that is
+   (:mod:`emolib.face.dense`), and the face net's 68 landmarks. On renderings the former are far the better witness, on photographs the
+   latter. With a face model that the dense landmarks do not know (BFM), the face net speaks alone.
 B. colour: light gamma and albedo delta in turn, both linear least squares, on the visible skin of a few frames.
 C. photometric (single images): L-BFGS through the differentiable renderer on all coefficients, landmarks kept.
 
@@ -27,13 +27,14 @@ from emolib.face.camera import CAMERA, FOCAL
 from emolib.face.dense import WEIGHTS, DenseNet
 from emolib.face.exact import product, settled
 from emolib.face.gauss_newton import N_ID, Evidence, fit_points, from_dense, from_landmarks, model_points
-from emolib.face.landmarks import track
+from emolib.face.landmarks import ask, landmarks_question, track, tracked, unbiased
 from emolib.face.model import SIZES, Coefficients, FaceModel
 from emolib.face.render import render
 from emolib.files import write_atomic
 from emolib.media.pictures import to_frames
 
-DETECTOR_DOUBT = 4.0  # how much wider the detector's errors count on pictures that the net is at home with
+# How much wider than they say the errors of two witnesses count, the face net and the dense landmarks.
+DRAWN, PHOTOGRAPHED = (8.0, 1.0), (0.6, 6.0)
 
 
 @dataclass(frozen=True)
@@ -100,19 +101,28 @@ def dense_net(model: FaceModel) -> DenseNet | None:
     return net if net is not None and net.knows(model) else None
 
 
-def look(model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = None) -> tuple[Evidence, np.ndarray]:
-    """What aligned crops uint8 (T, S, S, 3) show, and the detector's landmarks (T, 68, 2) in pixels, tracked if not given."""
+def look(
+    model: FaceModel, frames: np.ndarray, landmarks: np.ndarray | None = None, *, drawn: bool = False
+) -> tuple[Evidence, np.ndarray]:
+    """What aligned crops uint8 (T, S, S, 3) show, and the face net's landmarks (T, 68, 2) in pixels, tracked if not given.
+
+    ``drawn``: the crops are renderings of :mod:`synthface`, which the dense landmarks learnt from: there these are far the better witness.
+    On photographs the face net is; it learnt from them, and the dense landmarks, about as far from it as on renderings, only fill in.
+    """
     size, net = frames.shape[1], dense_net(model)
-    landmarks = track(frames) if landmarks is None else np.asarray(landmarks, float).reshape(-1, 68, 2)
+    # Both witnesses share the first half of the face net.
+    detector = [landmarks_question()] if landmarks is None else []
+    answers = ask(frames, *detector, *([net.question()] if net else []))
+    if landmarks is None:
+        landmarks = unbiased(tracked(answers.pop(0), size))
+    landmarks = np.asarray(landmarks, float).reshape(-1, 68, 2)
     detected = from_landmarks(model, landmarks, size, detector_offset(model))
     if net is None:
         return detected, landmarks
-    points, sigma = net.settle(frames)
-    # The net is far the better witness of renderings, and it knows when it sees something else; the detector learnt from photographs.
-    # Squared, since renderings lie within 10 % of 1 and photographs at 1.8 and more: what is between is hardly ever seen.
-    surprise = float(np.clip(net.surprise(sigma, size) ** 2, 1, DETECTOR_DOUBT))
-    dense = from_dense(np.array(net.config["index"]), points, surprise**2 * sigma, size)
-    return Evidence.join(detected.weakened(DETECTOR_DOUBT / surprise), dense), landmarks
+    points, sigma = net.read(answers[0], size)
+    detector_doubt, dense_doubt = DRAWN if drawn else PHOTOGRAPHED
+    dense = from_dense(np.array(net.config["index"]), points, dense_doubt * sigma, size)
+    return Evidence.join(detected.weakened(detector_doubt), dense), landmarks
 
 
 def _finish(model: FaceModel, coefficients: Coefficients, landmarks: np.ndarray, size: int) -> Fit:
@@ -128,12 +138,14 @@ def fit_image(
     *,
     iterations: int = 4,
     photometric: int = 15,
+    drawn: bool = False,
 ) -> Fit:
-    """The coefficients (one row) of an aligned crop, uint8 (S, S, 3); landmarks (68, 2) in its pixels are found if not given.
+    """The coefficients (one row) of an aligned crop, uint8 (S, S, 3); landmarks (68, 2) in its pixels are found if not given; ``drawn``:
+    see :func:`look`.
 
     Raises :class:`EmolibError` if no face is found.
     """
-    evidence, landmarks = look(model, image[None], landmarks)
+    evidence, landmarks = look(model, image[None], landmarks, drawn=drawn)
     coefficients = fit_points(model, evidence, iterations=iterations)
     coefficients = fit_colour(model, image[None], coefficients)
     if photometric:
@@ -148,13 +160,14 @@ def fit_clip(
     *,
     iterations: int = 4,
     known: Coefficients | None = None,
+    drawn: bool = False,
 ) -> Fit:
     """The coefficients of a clip of aligned crops, uint8 (T, S, S, 3): one alpha, delta and gamma, smooth beta and p.
 
     landmarks: (T, 68, 2), tracked if not given. known: a fit of the same person, e.g. of a neutral clip, as prior of identity and
-    albedo. Raises :class:`EmolibError` if no frame shows a face.
+    albedo. drawn: see :func:`look`. Raises :class:`EmolibError` if no frame shows a face.
     """
-    evidence, landmarks = look(model, frames, landmarks)
+    evidence, landmarks = look(model, frames, landmarks, drawn=drawn)
     coefficients = fit_points(model, evidence, iterations=iterations, known=known)
     count = len(frames)
     shown = np.unique(np.linspace(0, count - 1, 5).round().astype(int)[1:4])  # three inner frames are enough for colour

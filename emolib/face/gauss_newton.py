@@ -30,7 +30,7 @@ GAPS = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))  #
 SIGMA = 0.006  # of a landmark, in image sides (about 2 % of the inter-ocular distance)
 SIGMA_JAW = (2.0, 6.0)  # times SIGMA: across the contour, along it (contour points slide with pose and shape)
 SIGMA_GAP = 0.6  # times SIGMA: of the opening of lips and lids; the errors of two lips cancel
-SIGMA_DENSE = 2.0  # times what the net says of a dense point: errors of points side by side agree
+SIGMA_DENSE = 1.0  # times what the net says of a dense point
 SIGMA_POSE = np.array([0.5, 0.7, 0.5, 3.0, 3.0, 4.0])  # rad, model units
 SIGMA_STEP = np.concatenate([np.full(N_EXP, 1.5), [0.04, 0.04, 0.04, 0.05, 0.05, 0.1]])  # change from frame to frame
 

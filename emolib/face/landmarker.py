@@ -24,6 +24,7 @@ from emolib.weights import PRETRAINED, load_into, load_weights
 WEIGHTS = PRETRAINED / "foundation" / "landmarker.safetensors"
 DETECTOR_SIZE, POINTS_SIZE = 128, 256  # px: sides of the pictures that the nets take
 POINTS, IRISES = 478, 10
+TRUNK = 14  # blocks of the points' net that others build on, see Points.features
 # The Mixer's outputs, in its order: "_neutral" first, then ARKit's names, "tongueOut" is not among them.
 SHAPE_NAMES = (
     "_neutral browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft cheekSquintRight "
@@ -154,7 +155,15 @@ class Points(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(points (N, 478, 3) in pixels, z about the depth in the same unit; presence logits (N,))."""
-        x = self.blocks(self.stem_slope(self.stem(_same(images, 3, 2))))
+        return self.answer(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, 64, 32, 32): what the first half of the net, nearly all of its work, makes of the picture."""
+        return self.blocks[:TRUNK](self.stem_slope(self.stem(_same(images, 3, 2))))
+
+    def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The other half: what :meth:`forward` returns, from :meth:`features`."""
+        x = self.blocks[TRUNK:](features)
         return self.points(x).flatten(1).unflatten(1, (POINTS, 3)), self.presence(x).flatten()
 
 

@@ -8,27 +8,29 @@ Conventions: images are uint8 RGB (H, W, 3); points are (x, y) in pixels, x righ
 
 import copy
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from emolib.errors import EmolibError
 from emolib.face.alignment import LEFT_EYE, RIGHT_EYE
 from emolib.face.arkit import ARKIT
-from emolib.face.finding import IBUG68, SEEN, find, read, upright
-from emolib.face.landmarker import SHAPE_NAMES, FaceNet, load_face_net
+from emolib.face.finding import IBUG68, SEEN, crop, find, read, upright
+from emolib.face.landmarker import POINTS_SIZE, SHAPE_NAMES, FaceNet, load_face_net
 from emolib.face.loaders import load_face_model
 from emolib.media.pictures import Source, load_image
 
 SMALL = 64  # px: width of a face below which a user is told
 PLACE = (0.497, 0.585, 0.82, 0.0)  # of the face in an aligned crop, as finding.read wants it, in the crop's sides
 BATCH = 16
-GRID = 512  # points of crops lie on a grid of 1 / 512 of the side, see _settled
+GRID = 512  # points of crops lie on a grid of 1 / 512 of the side, see ask
 _ORDER = [
     SHAPE_NAMES.index(name) if name in SHAPE_NAMES else 0 for name in ARKIT
 ]  # tongueOut is not read: the net's neutral
-NOISE = 2e-6  # of float32 between processors, in sides of the crop
+NOISE = 1.2e-6  # of float32, in sides of the crop; half as much again as the largest of 400 pictures
 
 
 @dataclass(frozen=True)
@@ -74,21 +76,102 @@ def size_notes(face: Face) -> list[str]:
     return [f"the face is only {width} px wide, so the result will be soft; {SMALL} px and more look better"]
 
 
+@dataclass(frozen=True)
+class Question:
+    """What can be asked of the face net's features (n, 64, 32, 32), in float32 or float64.
+
+    answer: features -> tensors (n, ...). grids: how many steps a unit has on which each tensor's values are laid (0: not laid on any).
+    noise: by how much float32 may be off.
+    """
+
+    answer: Callable[[Tensor], Sequence[Tensor]]
+    grids: tuple[int, ...]
+    noise: tuple[float, ...]
+
+
 @torch.no_grad()
+def ask(frames: np.ndarray, *questions: Question) -> list[list[np.ndarray]]:
+    """The answers, float64 (T, ...), to each question about aligned crops, uint8 (T, S, S, 3); the same on every machine.
+
+    The grids are finer than the nets are sure. Convolutions in float32 differ by processor; a frame with a value so near the middle
+    between two grid points that this could decide is looked at again in float64.
+    """
+    if not len(frames):
+        raise EmolibError("no face found in any of 0 frames; expected aligned crops of a face")
+    net, parts = load_face_net(), []
+    for i in range(0, len(frames), BATCH):
+        batch = frames[i : i + BATCH]
+        seen = _answers(features(batch, net), questions)
+        unsure = np.zeros(len(batch), bool)
+        for values, grid, noise in seen:
+            if grid:
+                apart = np.abs(values * grid - np.floor(values * grid) - 0.5) < noise * grid
+                unsure |= apart.reshape(len(batch), -1).any(1)
+        if unsure.any():
+            for (values, *_), (exact, *_) in zip(seen, _answers(features(batch[unsure], _exact(net)), questions)):
+                values[unsure] = exact
+        parts.append([np.round(values * grid) / grid if grid else values for values, grid, _ in seen])
+    whole = iter([np.concatenate(part) for part in zip(*parts)])
+    return [[next(whole) for _ in question.grids] for question in questions]
+
+
+def _answers(seen: Tensor, questions: Sequence[Question]) -> list[tuple[np.ndarray, int, float]]:
+    return [
+        (answer.double().numpy(), grid, noise)
+        for question in questions
+        for answer, grid, noise in zip(question.answer(seen), question.grids, question.noise)
+    ]
+
+
+def features(frames: np.ndarray, net: FaceNet) -> Tensor:
+    """What the face net's first half makes of aligned crops, uint8 (n, S, S, 3): (n, 64, 32, 32) in the precision of ``net``."""
+    return features_of(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).to(_kind(net)) / 255, net)
+
+
+def features_of(pictures: Tensor, net: FaceNet) -> Tensor:
+    """The same of pictures (n, 3, S, S) in [0, 1]."""
+    size = pictures.shape[-1]
+    rois = pictures.new_tensor(PLACE) * pictures.new_tensor([size, size, size, 1])
+    return net.points.features(crop(pictures, rois.expand(len(pictures), 4), POINTS_SIZE))
+
+
+def _kind(net: FaceNet) -> torch.dtype:
+    return net.canonical.dtype
+
+
+def landmarks_question() -> Question:
+    """The 68 landmarks (n, 68, 2) as the net sees them, in sides of the crop, and whether there is a face, in [0, 1]."""
+    net = load_face_net()
+
+    def answer(seen: Tensor) -> list[Tensor]:
+        points, presence = (net if seen.dtype == torch.float32 else _exact(net)).points.answer(seen)
+        place = (points[:, list(IBUG68), :2] / POINTS_SIZE - 0.5) * PLACE[2] + points.new_tensor(PLACE[:2])
+        return [place, presence.sigmoid()]
+
+    return Question(answer, (GRID, 0), (NOISE, 0.0))
+
+
 def track(frames: np.ndarray, *, bias: bool = False) -> np.ndarray:
     """Landmarks (T, 68, 2) of a clip of aligned crops, uint8 (T, S, S, 3); frames without a face are interpolated.
     ``bias``: leaves the net's own idea of where a landmark is.
 
     Raises :class:`EmolibError` if no frame shows a face.
     """
-    net = load_face_net()
-    parts = [_settled(frames[i : i + BATCH], net) for i in range(0, len(frames), BATCH)]
-    landmarks = np.concatenate(parts) if parts else np.zeros((0, 68, 2))
-    if np.isnan(landmarks).all():
+    landmarks = tracked(ask(frames, landmarks_question())[0], frames.shape[1])
+    return landmarks if bias else unbiased(landmarks)
+
+
+def tracked(answers: list[np.ndarray], size: int) -> np.ndarray:
+    """Answers to :func:`landmarks_question` -> (T, 68, 2) in pixels of crops of side ``size``, holes filled.
+
+    Raises :class:`EmolibError` if no frame shows a face.
+    """
+    landmarks, presence = answers
+    if not (presence >= SEEN).any():
         raise EmolibError(
-            f"no face found in any of {len(frames)} frames; expected aligned crops of a face, align the clip first"
+            f"no face found in any of {len(presence)} frames; expected aligned crops of a face, align the clip first"
         )
-    return filled(landmarks) if bias else unbiased(filled(landmarks))
+    return filled(np.where((presence >= SEEN)[:, None, None], landmarks * size, np.nan))
 
 
 @torch.no_grad()
@@ -100,28 +183,6 @@ def shapes(frames: np.ndarray) -> np.ndarray:
         rois = torch.tensor(PLACE) * torch.tensor([size, size, size, 1.0])
         parts.append(net.shapes(upright(read(pictures, rois.expand(len(pictures), 4), net))).numpy())
     return np.concatenate(parts)[:, _ORDER]
-
-
-def _settled(frames: np.ndarray, net: FaceNet) -> np.ndarray:
-    """(n, 68, 2) as the net sees them, the same on every machine; NaN without a face.
-
-    The grid is finer than the net is sure. Convolutions in float32 differ by processor; a frame with a value so near the middle between
-    two grid points that this could decide is looked at again in float64.
-    """
-    seen, presence = _seen(frames, net, torch.float32)
-    unsure = (np.abs(seen * GRID - np.floor(seen * GRID) - 0.5) < NOISE * GRID).any((1, 2))
-    if unsure.any():
-        seen[unsure] = _seen(frames[unsure], _exact(net), torch.float64)[0]
-    seen[presence < SEEN] = np.nan
-    return np.round(seen * GRID) / GRID * frames.shape[1]
-
-
-def _seen(frames: np.ndarray, net: FaceNet, kind: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
-    size = frames.shape[1]
-    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).to(kind) / 255
-    rois = torch.tensor(PLACE, dtype=kind) * torch.tensor([size, size, size, 1], dtype=kind)
-    reading = read(pictures, rois.expand(len(frames), 4), net)
-    return reading.points[:, list(IBUG68), :2].double().numpy() / size, reading.presence.numpy()
 
 
 @functools.lru_cache(maxsize=1)

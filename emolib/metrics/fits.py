@@ -3,12 +3,16 @@
 import numpy as np
 import torch
 
-from emolib.face.alignment import nme
+from emolib.face import dlib_landmarks
+from emolib.face.alignment import interocular, nme
 from emolib.face.arkit import ARKIT, INDEX
 from emolib.face.fitting import Fit
 from emolib.face.gauss_newton import N_EXP, N_ID
+from emolib.face.landmarks import shapes, track
 from emolib.face.model import FaceModel
-from emolib.metrics.landmarks import mouth_opening
+from emolib.face.render import composite
+from emolib.media.pictures import to_frames, to_tensor
+from emolib.metrics.landmarks import INNER, mouth_opening
 
 
 def vertex_error(fitted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -26,8 +30,9 @@ def compare(model: FaceModel, fit: Fit, truth: dict[str, np.ndarray], size: int)
     Landmarks in percent of the inter-ocular distance: ``nme_pct`` of the fitted model, ``detected_nme_pct`` of the detector. The face's
     surface in mm: ``vertex_mm`` of the moving face, ``neutral_mm`` of the face at rest, both rigidly aligned; ``expression_mm`` of
     the displacement alone, and ``motion_mm``, how far the true expression is from rest. How much of the expression is kept: slope and
-    correlation of the 68 points' movement and of the 52 actions, fitted against true, ``beta_energy`` (1 = all); and
-    ``opening_px256``, by how much the inner lips are fitted too far apart, px of a 256-px crop.
+    correlation of the 68 points' movement and of the 52 actions, fitted against true; ``beta_energy``, the fitted movement's energy in
+    parts of the true one's (each number of beta by how far it moves the face: the last twenty move nothing); and ``opening_px256``, by
+    how much the inner lips are fitted too far apart, px of a 256-px crop.
     """
     c, face = fit.coefficients, model.regions["face"].numpy()
     moved = model.exp_basis[:, face].flatten(1)
@@ -53,7 +58,7 @@ def compare(model: FaceModel, fit: Fit, truth: dict[str, np.ndarray], size: int)
         {
             "nme_pct": float(nme(points, truth["landmarks"]).mean()),
             "detected_nme_pct": float(nme(fit.landmarks, truth["landmarks"]).mean()),
-            "beta_energy": float((beta**2).sum() / (true_beta**2).sum()),
+            "beta_energy": float((motion**2).sum() / (true_motion**2).sum()),
             "opening_px256": float(opening.mean()) * 256 / size,
         }
         | {name: float(error.mean()) * model.mm_per_unit for name, error in units.items()}
@@ -68,6 +73,20 @@ def _kept(name: str, found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 READ = {"smile": "mouthSmile", "open jaw": "jawOpen", "raised brows": "browInnerUp", "closed eyes": "eyeBlink"}
+
+
+def on_photograph(model: FaceModel, crop: np.ndarray, fit: Fit) -> tuple[dict[str, float], dict[str, float]]:
+    """How far a photograph and its fit, blended into it, look the same to those who know no truth: aligned crop uint8 (S, S, 3).
+
+    Distance of the inner landmarks, in percent of the inter-ocular distance, by witness (the jaw line is where no two witnesses agree);
+    and :func:`same_reading`.
+    """
+    shown = to_frames(composite(model, fit.coefficients, to_tensor(crop[None]))[0])
+    apart = {}
+    for name, witness in (("face net", track), ("dlib", dlib_landmarks.track)):
+        there, here = witness(shown)[0], witness(crop[None])[0]
+        apart[name] = float(100 * np.linalg.norm(there - here, axis=1)[INNER].mean() / interocular(here))
+    return apart, same_reading(shapes(crop[None])[0], shapes(shown)[0])
 
 
 def same_reading(photograph: np.ndarray, fitted: np.ndarray) -> dict[str, float]:

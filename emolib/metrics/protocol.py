@@ -6,9 +6,11 @@
   background included, nothing masked). Generated frames are compared with the real ones of the same number.
 - Source (Sec. 4.2 of Xu et al.): the first frame of the test clip. Audio: the clip's own. Head pose: the clip's own,
   since neither system makes pose. Emotion: Ours-A its audio, Ours-I its middle frame, Ours-T and ECG its label.
-- PSNR, SSIM: every frame, whole crop. LMD: every frame, dlib's 68 points tracked on real and generated frames alike,
-  mouth points, pixels of a 256-pixel crop. Sync: every frame, the SyncNet of stage 03 on the same crop; the offsets it
-  tries go to a third of the clip, 15 frames at most.
+- PSNR, SSIM: every frame, whole crop. LMD: every frame, the face net's 68 points tracked on real and generated frames
+  alike, mouth points, pixels of a 256-pixel crop. It mixes three things that are beside it: LMD static (mean over time,
+  inner points: emotion), LMD dynamic (mean over time removed, mouth points: speech), Opening (of the inner lips), with
+  the head held still, in per cent of the span of the outer eye corners. Sync: every frame, the SyncNet of stage 03 on
+  the same crop; the offsets it tries go to a third of the clip, 15 frames at most.
 - EFD: every ``STRIDE``-th frame, the emotion net that no loss has seen. CSIM: the same frames against the source,
   dlib's descriptor. FID, LPIPS: the same frames; the columns' names say on which features. FID pools the frames of all
   clips.
@@ -32,11 +34,11 @@ from emolib.errors import EmolibError
 from emolib.media.pictures import to_tensor
 from emolib.metrics.features import csim, efd, frechet_distance
 from emolib.metrics.image import lpips, psnr, ssim
-from emolib.metrics.landmarks import lmd
+from emolib.metrics.landmarks import dynamic_lmd, lmd, opening_error, static_lmd
 
 STRIDE = 4
 HIGHER_IS_BETTER = {"EFD": False, "LMD": False, "Sync": True, "CSIM": True, "FID": False, "PSNR": True, "SSIM": True}
-HIGHER_IS_BETTER |= {"LPIPS": False}
+HIGHER_IS_BETTER |= {"LPIPS": False, "LMD static": False, "LMD dynamic": False, "Opening": False}
 METRICS = tuple(HIGHER_IS_BETTER)
 
 
@@ -141,7 +143,12 @@ def score_clip(
     values = {name: measures[name]() if name in measures and name in metrics else np.nan for name in METRICS}
     with contextlib.suppress(EmolibError):  # no face found: counted in faces_lost
         landmarks = judges.track(frames)
-        values["LMD"] = lmd(landmarks, reference.landmarks, frames.shape[1]).mean()
+        real_landmarks = reference.landmarks
+        values["LMD"] = lmd(landmarks, real_landmarks, frames.shape[1]).mean()
+        # One person twice: at rest both have the same face, whatever it is.
+        values["LMD static"] = static_lmd(landmarks, real_landmarks, real_landmarks, real_landmarks)
+        values["LMD dynamic"] = dynamic_lmd(landmarks, real_landmarks)
+        values["Opening"] = opening_error(landmarks, real_landmarks)
         if "CSIM" in metrics:
             identity = judges.identity(few, landmarks[::STRIDE])
             values["CSIM"] = csim(identity, np.broadcast_to(reference.identity, identity.shape)).mean()

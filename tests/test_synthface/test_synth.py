@@ -84,6 +84,19 @@ def test_plan_has_every_pair_and_splits_by_identity():
     assert not {s.emotion for s in specs if s.split != "unseen"} & set(expressions.UNSEEN)
 
 
+def test_validation_people_are_nobody_else_and_six_show_unseen_emotions():
+    specs = plan(3, 8, 7, validation=2, clips_per_identity=12, test_clips=8, unseen_emotions=6)
+    people = {
+        split: {s.person for s in specs if s.split == split} for split in ("train", "test", "validation", "unseen")
+    }
+    assert [len(people[split]) for split in ("train", "test", "validation", "unseen")] == [3, 8, 2, 6]
+    assert people["unseen"] < people["test"] and not people["validation"] & (people["train"] | people["test"])
+    for split, clips in (("train", 12), ("test", 8), ("validation", 8)):
+        for person in people[split]:
+            own = [s for s in specs if (s.person, s.split) == (person, split)]
+            assert len(own) == clips and {s.emotion for s in own} == set(EMOTIONS)
+
+
 def test_a_short_plan_is_spread_over_the_emotions():
     few = plan(40, 1, 7, clips_per_identity=9, unseen_emotions=0)
     assert len(few) == 41 * 9 and {s.emotion for s in few if s.person == 0} == set(EMOTIONS)
