@@ -152,6 +152,18 @@ def test_the_fit_with_the_net_is_nearer_to_the_truth_than_the_detector():
     assert np.mean(with_net) < np.mean(without)
 
 
+def test_renderings_are_told_by_the_dense_landmarks_and_photographs_by_the_face_net():
+    images, points = held_out()
+    moved = points[:1, :68] * SIZE + 3.0  # what a face net would say that is wrong by 3 px
+    errors = {}
+    for drawn in (True, False):
+        evidence, _ = look(model(), images[:1], moved, drawn=drawn)
+        c = fit_points(model(), evidence)
+        fitted = model().landmarks(c.alpha, c.beta, c.pose, SIZE).numpy()
+        errors[drawn] = nme(fitted, moved)[0], nme(fitted, points[:1, :68] * SIZE)[0]
+    assert errors[True][1] < errors[True][0] and errors[False][0] < errors[False][1]
+
+
 @pytest.mark.parametrize("degrees", [-45, -25, 25, 45])
 def test_the_pose_of_a_turned_head_is_found(degrees):
     studio = Studio(7, SIZE, 1.0)

@@ -1,5 +1,6 @@
 """Reading, finding, aligning and pasting faces: on a real portrait, by hand, and against round trips."""
 
+import copy
 import functools
 
 import numpy as np
@@ -12,7 +13,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment, feather, five_points, nme, template, warp_affine
 from emolib.face.geometry import invert, similarity, transform
-from emolib.face.landmarks import detect, filled, track
+from emolib.face.landmarker import load_face_net
+from emolib.face.landmarks import GRID, NOISE, Question, ask, detect, features, filled, landmarks_question, track
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
 from emolib.face.render import render
@@ -43,6 +45,29 @@ def test_portrait_has_one_face_with_its_points_where_they_are():
     left, top, right, bottom = face.box
     assert left < eyes_nose_mouth[:, 0].min() and eyes_nose_mouth[:, 0].max() < right
     assert top < eyes_nose_mouth[:, 1].min() and eyes_nose_mouth[:, 1].max() < bottom
+
+
+def test_answers_of_crops_are_those_of_double_precision_laid_on_the_grid():
+    """Whatever float32 makes of a crop, on this processor or another, what is kept is the rounded answer of float64."""
+    image, face = portrait()
+    alignment = Alignment.from_landmarks(face.landmarks, 128)
+    crop = alignment.crop(image).astype(int)
+    frames = np.stack([(crop + k).clip(0, 255).astype(np.uint8) for k in range(0, 48, 2)])
+    question = landmarks_question()
+    with torch.no_grad():
+        exact = question.answer(features(frames, copy.deepcopy(load_face_net()).double()))[0].numpy()
+        single = question.answer(features(frames, load_face_net()))[0].double().numpy()
+    assert 0 < np.abs(exact - single).max() < NOISE  # they do differ, by less than is allowed for
+    found = ask(frames, question)[0][0]
+    assert np.array_equal(found, np.round(exact * GRID) / GRID)
+    assert np.array_equal(track(frames, bias=True), found * 128)
+    everything = ask(frames, question, Question(question.answer, (0, 0), (0.0, 0.0)))
+    assert np.array_equal(everything[0][0], found) and np.abs(everything[1][0] - exact).max() < NOISE
+
+
+def test_no_frames_are_refused():
+    with pytest.raises(EmolibError, match="no face found in any of 0 frames"):
+        track(np.zeros((0, 128, 128, 3), np.uint8))
 
 
 @pytest.mark.parametrize("degrees", [-28, 33])

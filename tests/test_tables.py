@@ -40,6 +40,7 @@ def test_table3_leaves_an_untrained_variant_without_values(spread):
     assert table.loc["mlp", "corpus"] == PAPER_CORPUS and np.isnan(table.loc["mlp", "EFD ↓"])
     assert (table.loc["full", "corpus"] == "synth").all() and len(table.loc["full"]) == 4
     assert table.loc["mlp", "LMD paper"] == 3.54
+    assert "LMD static ↓" in table and "LMD static paper" not in table  # ours alone
 
 
 def test_table2_shows_our_parts_beside_the_papers_whole():
