@@ -52,6 +52,17 @@ def test_other_bytes_of_phi_emo(project):
     assert {n for n, steps in toy.run(project, only).items() if steps} == {"eac", "hef"}
 
 
+def test_the_judge_of_efd_enters_nothing_that_is_trained(project):
+    """No loss, condition or code comes from it: with other bytes in its place nobody else makes a step."""
+    weights = project / "weights"
+    judge = marks.file_digest(weights / "emotion_efd.safetensors")
+    assert judge not in {marks.file_digest(f) for f in weights.glob("*.safetensors") if f.stem != "emotion_efd"}
+    state, config = load_weights(weights / "emotion_efd.safetensors")
+    save_weights(weights / "emotion_efd.safetensors", {k: v * 2 for k, v in state.items()}, config)
+    others = tuple(n for n in toy.TRAININGS if n != "emotion_efd")
+    assert not any(toy.run(project, others).values())
+
+
 def test_a_fitting_parameter(project):
     toy.fit(project, iterations=3)
     assert again(project) == ON_FITS
