@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,21 +46,26 @@ def release(root: Path, target: Path) -> dict:
     """Copies the trained weights of ``root`` to ``target`` as fp16 and writes the manifest; returns it."""
     target.mkdir(parents=True, exist_ok=True)
     before = _noted(target)
-    (target / "manifest.json").unlink(missing_ok=True)
-    for name, source in SOURCES.items():
-        state, config = load_weights(root / source)
-        save_weights(target / name, state, config, dtype=torch.float16)
-    if not (target / SHIPPED).is_file():
-        load_face_model().save(target / SHIPPED)
-    if not (target / WEIGHTS.name).is_file():
-        shutil.copyfile(WEIGHTS, target / WEIGHTS.name)
-    files = {name: sha256(target / name) for name in sorted([*SOURCES, SHIPPED, WEIGHTS.name])}
-    size = sum((target / name).stat().st_size for name in files) / 1e6
-    shipped = size + sum(file.stat().st_size for file in (target / FOUNDATION).glob("*.safetensors")) / 1e6
-    if shipped > LIMIT_MB:
-        raise EmolibError(
-            f"the release is {shipped:.1f} MB with what others trained; expected at most {LIMIT_MB}: train narrower models"
-        )
+    with tempfile.TemporaryDirectory(dir=target) as staged:
+        for name, source in SOURCES.items():
+            state, config = load_weights(root / source)
+            save_weights(Path(staged) / name, state, config, dtype=torch.float16)
+        if not (target / SHIPPED).is_file():
+            load_face_model().save(Path(staged) / SHIPPED)
+        if not (target / WEIGHTS.name).is_file():
+            shutil.copyfile(WEIGHTS, Path(staged) / WEIGHTS.name)
+        fresh = {file.name: file for file in Path(staged).iterdir()}
+        all_files = {name: fresh.get(name, target / name) for name in sorted([*SOURCES, SHIPPED, WEIGHTS.name])}
+        size = sum(file.stat().st_size for file in all_files.values()) / 1e6
+        shipped = size + sum(file.stat().st_size for file in (target / FOUNDATION).glob("*.safetensors")) / 1e6
+        if shipped > LIMIT_MB:
+            raise EmolibError(
+                f"the release is {shipped:.1f} MB with what others trained; expected at most {LIMIT_MB}: train narrower models"
+            )
+        (target / "manifest.json").unlink(missing_ok=True)
+        for name, file in fresh.items():
+            file.replace(target / name)
+    files = {name: sha256(target / name) for name in all_files}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
     manifest = {"commit": commit, "megabytes": round(size, 2), "files": files}
     made = {name: read_record(root / source).get("code") for name, source in SOURCES.items()}
