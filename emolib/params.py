@@ -97,6 +97,7 @@ class Critics:
     frames_per_clip: int = number(8, 1, 1000, "frames of each clip that emotion nets and image tower train on")
     cache_mb: int = number(1024, 1, 10**6, "memory for decoded frames, MB; a larger corpus is sampled")
     emotion_steps: int = number(900, 1, 10**7, "steps of each of the two emotion nets")
+    judge_people: int = number(100, 1, 10**5, "people of its own that the judge of EFD learns from (synth)")
     sync_steps: int = number(400, 1, 10**7, "steps of SyncNet")
     sync_batch: int = number(64, 16, 4096, "windows a step of SyncNet, 8 of each clip", step=8)
     clip_steps: int = number(400, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
@@ -187,7 +188,7 @@ class Ecg:
 class Evaluation:
     n_clips: int = number(16, 1, 10**6, "test clips each row is measured on")
     n_frames: int = number(25, 8, 10**6, "frames of each clip, from its start")
-    draws: int = number(1000, 10, 10**6, "bootstrap draws of the 95 % intervals")
+    draws: int = number(4000, 10, 10**6, "bootstrap draws of the 95 % intervals")
     timed_frames: int = number(32, 8, 10**4, "frames that the time and memory of Table 2 are measured on")
 
 

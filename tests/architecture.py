@@ -64,7 +64,7 @@ ALLOWED = {
     "face.kernels": "fingerprint files",
     "face": "errors files weights media face.kernels",
     "synthface": "errors files media face face.kernels",
-    "metrics": "errors emotions compat media",
+    "metrics": "errors emotions compat media face",
     "layers": "",
     "critics": "errors emotions weights compat media face metrics",
     "ame": "errors emotions weights compat prompts critics",

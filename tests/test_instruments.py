@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emolib.metrics.landmarks import BONE, dynamic_lmd, on_bone, opening_error, static_lmd
-from emolib.metrics.protocol import holm
+from emolib.metrics.protocol import Spread, holm
 from emolib.metrics.sync import sync_at_zero, sync_confidence
 
 SPAN = 60.0  # px, of the outer eye corners of the faces below
@@ -75,3 +75,11 @@ def test_sync_at_zero_is_signed():
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]).tolist() == [1.0, 1.0] and holm([]).tolist() == []
+
+
+def test_p_values_of_a_bootstrap():
+    spread = Spread(list("aabbccdd"), 0, 400)
+    assert spread.p_value(np.full(8, 2.0)) == pytest.approx(2 / 400)  # every draw lies above 0: one draw's share, twice
+    assert spread.p_value([1, -1, 1, -1, 1, -1, 1, -1]) > 0.5
+    assert spread.p_value(np.zeros(8)) == 1.0
+    assert np.isnan(spread.p_value(np.full(8, np.nan)))

@@ -58,7 +58,7 @@ def test_orderings_agree_disagree_or_stay_open(spread):
     assert found.loc[("wo_emo", "Sync"), "agrees"] == "no"  # ours is lower, higher is better
     assert found.loc[("wo_emo", "EFD"), "difference"] == pytest.approx(-0.2, abs=0.02)
     same = orderings({"full": rows["full"], "gru": rows["full"]}, spread, "synth")
-    assert (same.agrees == "undecided").all()
+    assert (same.agrees == "undecided").all() and (same.p == 1).all()
 
 
 def test_the_papers_claims_hold_in_the_papers_own_numbers():

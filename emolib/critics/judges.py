@@ -7,10 +7,11 @@ import torch
 
 from emolib.critics.emotion import EmotionNet
 from emolib.critics.identity import identity_descriptor
-from emolib.critics.sync import SyncNet
+from emolib.critics.sync import REACH, SyncNet
 from emolib.face.landmarks import track
 from emolib.media.pictures import to_tensor
 from emolib.metrics.protocol import Judges
+from emolib.metrics.sync import sync_at_zero, sync_confidence
 
 FID_SCALE = 100.0  # the tower's embeddings have unit length: their distances are small numbers
 
@@ -30,8 +31,10 @@ def load_judges(critics: str | Path, ame) -> Judges:
     def emotion_features(frames: np.ndarray) -> np.ndarray:
         return emotion.features(to_tensor(frames)).numpy()
 
-    def sync(frames: np.ndarray, audio: np.ndarray, fps: float) -> float:
-        return syncnet.confidence(frames, audio, fps)[0]
+    def sync(frames: np.ndarray, audio: np.ndarray, fps: float) -> tuple[float, float]:
+        video, sound = syncnet.embed(frames, audio, fps)
+        reach = max(1, min(REACH, len(video) // 3))
+        return sync_confidence(video, sound, reach)[0], sync_at_zero(video, sound, reach)["sync_c"]
 
     name = f"FID x{FID_SCALE:.0f} ({ame.config['pretrained'] or 'our'} image tower)"
     return Judges(emotion_features, identity_descriptor, tower, sync, track, name)

@@ -10,15 +10,18 @@
   alike, mouth points, pixels of a 256-pixel crop. It mixes three things that are beside it: LMD static (mean over time,
   inner points: emotion), LMD dynamic (mean over time removed, mouth points: speech), Opening (of the inner lips), with
   the head held still, in per cent of the span of the outer eye corners. Sync: every frame, the SyncNet of stage 03 on
-  the same crop; the offsets it tries go to a third of the clip, 15 frames at most.
+  the same crop; the offsets it tries go to a third of the clip, 15 frames at most. Its least distance is below the median
+  for noise too, so Sync at 0 is beside it: the median less the distance at offset 0, 0 on average for a foreign sound.
 - EFD: every ``STRIDE``-th frame, the emotion net that no loss has seen. CSIM: the same frames against the source,
-  dlib's descriptor. FID, LPIPS: the same frames; the columns' names say on which features. FID pools the frames of all
-  clips.
+  dlib's descriptor; two people are alike there, too, so Own face is beside it: in how many frames the source is nearer
+  than every other person's (verification among the people of the table). FID, LPIPS: the same frames; the columns'
+  names say on which features. FID pools the frames of all clips.
 - Ablations of EAC (Table 3) hand their beta to the HEF trained with ``full``, with the sigma of ``full``: that HEF
   knows no other token. Ablations of HEF get the beta and sigma of ``full``.
-- Spread: 95 % intervals from a two-stage bootstrap (identities, then their clips; 1,000 draws, the same for every row,
+- Spread: 95 % intervals from a two-stage bootstrap (identities, then their clips; 4,000 draws, the same for every row,
   so that differences are paired). FID: jackknife over clips, since resampling with repeats biases a Frechet distance
   upwards.
+- Orderings: a difference counts where its p-value, Holm's within the block of claims that it belongs to, is below .05.
 - A face that is not found in a generated clip leaves its LMD and CSIM out and is counted in ``faces_lost``.
 """
 
@@ -29,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from emolib.errors import EmolibError
 from emolib.media.pictures import to_tensor
@@ -39,7 +43,9 @@ from emolib.metrics.landmarks import dynamic_lmd, lmd, opening_error, static_lmd
 STRIDE = 4
 HIGHER_IS_BETTER = {"EFD": False, "LMD": False, "Sync": True, "CSIM": True, "FID": False, "PSNR": True, "SSIM": True}
 HIGHER_IS_BETTER |= {"LPIPS": False, "LMD static": False, "LMD dynamic": False, "Opening": False}
+HIGHER_IS_BETTER |= {"Sync at 0": True, "Own face": True}
 METRICS = tuple(HIGHER_IS_BETTER)
+SYNC = ("Sync", "Sync at 0")  # what one look at lips and sound gives
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Judges:
     emotion: Callable[[np.ndarray], np.ndarray]
     identity: Callable[[np.ndarray, np.ndarray], np.ndarray]  # frames, landmarks (T, 68, 2) -> (T, D)
     distribution: Callable[[np.ndarray], np.ndarray]
-    sync: Callable[[np.ndarray, np.ndarray, float], float]  # frames, audio, fps -> confidence
+    sync: Callable[[np.ndarray, np.ndarray, float], tuple[float, float]]  # frames, audio, fps -> Sync, Sync at 0
     track: Callable[[np.ndarray], np.ndarray]  # frames -> landmarks (T, 68, 2)
     distribution_name: str
 
@@ -127,20 +133,28 @@ def refer_all(clips: Sequence, judges: Judges, n_frames: int) -> list[Reference]
 
 
 def score_clip(
-    frames: np.ndarray, reference: Reference, judges: Judges, metrics: Sequence[str] = METRICS
+    frames: np.ndarray,
+    reference: Reference,
+    judges: Judges,
+    metrics: Sequence[str] = METRICS,
+    others: Sequence[np.ndarray] = (),
 ) -> tuple[dict, np.ndarray]:
-    """({metric: value}, distribution features) of one generated clip (T, S, S, 3) uint8 against the real one."""
+    """({metric: value}, distribution features) of one generated clip (T, S, S, 3) uint8 against the real one.
+
+    ``others``: the sources' identities of other people, (1, D) each.
+    """
     if frames.shape != reference.frames.shape:
         raise ValueError(f"generated frames {frames.shape} do not match the real ones {reference.frames.shape}")
     images, real, few = to_tensor(frames), to_tensor(reference.frames), frames[::STRIDE]
     measures = {
         "EFD": lambda: efd(judges.emotion(few), reference.emotion).mean(),
-        "Sync": lambda: judges.sync(frames, reference.audio, float(reference.clip.fps)),
         "PSNR": lambda: float(psnr(images, real).mean()),
         "SSIM": lambda: float(ssim(images, real).mean()),
         "LPIPS": lambda: float(lpips(images[::STRIDE], real[::STRIDE]).mean()),
     }
     values = {name: measures[name]() if name in measures and name in metrics else np.nan for name in METRICS}
+    if "Sync" in metrics:
+        values |= zip(SYNC, judges.sync(frames, reference.audio, float(reference.clip.fps)))
     with contextlib.suppress(EmolibError):  # no face found: counted in faces_lost
         landmarks = judges.track(frames)
         real_landmarks = reference.landmarks
@@ -151,7 +165,10 @@ def score_clip(
         values["Opening"] = opening_error(landmarks, real_landmarks)
         if "CSIM" in metrics:
             identity = judges.identity(few, landmarks[::STRIDE])
-            values["CSIM"] = csim(identity, np.broadcast_to(reference.identity, identity.shape)).mean()
+            own = csim(identity, np.broadcast_to(reference.identity, identity.shape))
+            values["CSIM"] = own.mean()
+            if len(others):
+                values["Own face"] = (own[:, None] > csim(identity[:, None], np.concatenate(others))).all(1).mean()
     return values, judges.distribution(few)
 
 
@@ -171,8 +188,9 @@ def evaluate(
         frames = generate(reference)
         if i in keep:
             kept[i] = frames
-        values, seen = score_clip(frames, reference, judges, metrics)
         clip = reference.clip
+        others = [r.identity for r in references if r.clip.identity != clip.identity]
+        values, seen = score_clip(frames, reference, judges, metrics, others)
         lines.append({"clip_id": clip.clip_id, "identity": clip.identity, "emotion": clip.emotion} | values)
         features.append(seen)
     return Row(name, pd.DataFrame(lines), features, [r.distribution for r in references], kept)
@@ -182,8 +200,8 @@ def resound(name: str, row: Row, references: Sequence[Reference], judges: Judges
     """The row of the real video with Sync measured against another sound, ``audio(i)`` for clip number i (sanity
     rows).
     """
-    sync = [judges.sync(r.frames, audio(i), float(r.clip.fps)) for i, r in enumerate(references)]
-    return replace(row, name=name, clips=row.clips.assign(Sync=sync))
+    heard = [judges.sync(r.frames, audio(i), float(r.clip.fps)) for i, r in enumerate(references)]
+    return replace(row, name=name, clips=row.clips.assign(**dict(zip(SYNC, zip(*heard)))))
 
 
 class Spread:
@@ -197,17 +215,28 @@ class Spread:
             for g in rng.integers(len(groups), size=len(groups)):
                 np.add.at(row, rng.choice(groups[g], size=len(groups[g])), 1)
 
-    def interval(self, values: "Sequence[float] | np.ndarray | pd.Series") -> tuple[float, float]:
-        """Interval of the mean of one value a clip; a missing value (nan) is left out."""
+    def means(self, values: "Sequence[float] | np.ndarray | pd.Series") -> np.ndarray:
+        """The mean of one value a clip in each draw; a missing value (nan) is left out, and draws that hold no other."""
         values = np.asarray(values, np.float64)
         there = ~np.isnan(values)
         weights = self.weights[:, there]
         weights = weights[weights.sum(1) > 0]
-        if not len(weights):
+        return weights @ values[there] / weights.sum(1)
+
+    def interval(self, values: "Sequence[float] | np.ndarray | pd.Series") -> tuple[float, float]:
+        """Interval of the mean of one value a clip."""
+        means = self.means(values)
+        if not len(means):
             return float("nan"), float("nan")
-        means = weights @ values[there] / weights.sum(1)
         low, high = np.percentile(means, (2.5, 97.5))
         return float(low), float(high)
+
+    def p_value(self, values: "Sequence[float] | np.ndarray | pd.Series") -> float:
+        """Of the mean being 0, two-sided: twice the share of draws on the rarer side of 0; never below one draw's share."""
+        means = self.means(values)
+        if not len(means):
+            return float("nan")
+        return float(min(1.0, 2 * max(min((means <= 0).mean(), (means >= 0).mean()), 1 / len(self.weights))))
 
 
 def holm(values: Sequence[float]) -> np.ndarray:
@@ -257,3 +286,11 @@ def paired_difference(a: Row, b: Row, metric: str, spread: Spread) -> tuple[floa
         return whole, *jackknife(whole, parts)
     difference = a.clips[metric].to_numpy() - b.clips[metric].to_numpy()
     return float(np.nanmean(difference)), *spread.interval(difference)
+
+
+def paired_p(a: Row, b: Row, metric: str, spread: Spread) -> float:
+    """p-value of that difference being 0; of FID by the jackknife's normal interval."""
+    if metric != "FID":
+        return spread.p_value(a.clips[metric].to_numpy() - b.clips[metric].to_numpy())
+    value, low, high = paired_difference(a, b, metric, spread)
+    return float(2 * norm.sf(1.96 * abs(value) / max((high - low) / 2, 1e-12)))
