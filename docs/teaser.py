@@ -24,7 +24,7 @@ def frame(talker: Talker, emotion: str, intensity: float) -> np.ndarray:
     request = check(portrait(), speech(), emotion, intensity, HERE / "teaser.mp4", pose="still", blinks=False)
     face = request.faces[0]
     alignment = Alignment.from_landmarks(face.landmarks, talker.hef.size)
-    crop = alignment.crop(request.image)
+    crop = np.array(alignment.crop(request.image))
     own = fit_image(talker.model, crop, alignment.points(face.landmarks)).coefficients
     wanted, sigma = talker.coefficients(request, own)
     at = slice(int(MOMENT * 25), int(MOMENT * 25) + 1)

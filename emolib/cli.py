@@ -208,7 +208,7 @@ def _aligned(path: str, size: int, face: int | None):
     for note in notes + size_notes(found):
         print(f"emolib: {note}", file=sys.stderr)
     alignment = Alignment.from_landmarks(found.landmarks, size)
-    return alignment.crop(image)[None], alignment.points(found.landmarks)[None]
+    return alignment.crop(image).copy()[None], alignment.points(found.landmarks)[None]  # PIL lends its own
 
 
 def _fit(args) -> None:

@@ -260,7 +260,7 @@ class Talker:
     def frames(self, request: Request) -> Iterator[np.ndarray]:
         """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
         alignment = Alignment.from_landmarks(request.faces[request.face - 1].landmarks, self.hef.size)
-        crop = alignment.crop(request.image)
+        crop = np.array(alignment.crop(request.image))  # PIL lends its own, which torch does not take
         landmarks = alignment.points(request.faces[request.face - 1].landmarks)
         own = fit_image(self._cpu_model, crop, landmarks).coefficients.to(self.device)
         wanted, sigma = self.coefficients(request, own)
