@@ -14,7 +14,7 @@ from emolib.hef import make_drive
 from emolib.talker import Talker, check
 
 HERE = Path(__file__).resolve().parent
-MOMENT = 0.55  # s into the sentence
+MOMENT = 1.04  # s into the sentence
 CELL = 256
 
 
