@@ -97,7 +97,7 @@ def test_training_learns_and_the_net_survives_the_disk(tmp_path):
     training.prepare()
     assert training.features.shape == (3 * len(images), 64, 32, 32) and len(training.places) == 3 * len(images)
     error = pd.DataFrame(Loop(training, checkpoints=tmp_path, log_every=5, device="cpu").run())["error_px"]
-    assert error.iloc[-1] < 0.7 * error.iloc[0]
+    assert error.iloc[-1] < 0.8 * error.iloc[0]
     training.save(tmp_path / "dense.safetensors")
     loaded = DenseNet.load(tmp_path / "dense.safetensors")
     assert loaded.knows(model())

@@ -10,12 +10,12 @@ import pytest
 
 # Made on an AMD EPYC (AVX-512) under Linux. Change them with the code that draws or fits, never because another machine says so.
 STORED = {
-    "frames": "218717ab592ba484",
-    "sound": "20d5ee70f1f896ec",
-    "truth": "2614621d5ded36f4",
-    "strange": "e41a8888fd9cb490",
-    "mp4": "746454524ae2edf4",
-    "fit": "d5af41c73b8be77e",
+    "frames": "16355735135a2dbd",
+    "sound": "1a6da5c11ddfc92b",
+    "truth": "a548ee9e3bfc7427",
+    "strange": "cffa1e903517df15",
+    "mp4": "ee1115ca1e5db40e",
+    "fit": "e55f00dc0f8516d9",
 }
 MACHINES = {
     "this one": {},

@@ -31,11 +31,11 @@ def test_arkit_order_is_the_face_models():
 
 
 def test_activation_by_hand():
-    # surprised at level 3 for the average person: AU2 0.95 and AU5 0.8 by the 66 % who show it; AU26 is 0.45 of jawOpen
+    # surprised at level 3 for the average person: AU2 0.7, AU5 0.85 by all, AU26 is 0.68 times 0.45 of jawOpen
     got = activation("surprised", 3)
-    assert got[INDEX["browOuterUpLeft"]] == pytest.approx(0.95)
-    assert got[INDEX["eyeWideRight"]] == pytest.approx(0.8 * 0.66)
-    assert got[INDEX["jawOpen"]] == pytest.approx(0.45)
+    assert got[INDEX["browOuterUpLeft"]] == pytest.approx(0.7)
+    assert got[INDEX["eyeWideRight"]] == pytest.approx(0.85)
+    assert got[INDEX["jawOpen"]] == pytest.approx(0.68 * 0.45)
     assert activation("surprised", 1) == pytest.approx(0.4 * got)
     assert not activation("neutral", 1).any()
 
@@ -66,7 +66,7 @@ def test_performance_shuts_the_lips_of_an_open_emotion():
     rng = np.random.default_rng(3)
     arkit, pose = performance("surprised", 3, [("PP", 0.3, 0.5)], 20, 25.0, Style.sample(rng), rng)
     jaw = arkit[:, INDEX["jawOpen"]]
-    assert jaw[9] < 0.1 < 0.25 < jaw[[0, 18]].min()
+    assert jaw[6:10].min() < 0.1 < 0.2 < jaw[[0, 18]].min()
     assert arkit.shape == (20, 52) and pose.shape == (20, 6) and 0 <= arkit.min() and arkit.max() <= 1
 
 
