@@ -101,8 +101,9 @@ def test_training_learns_and_the_net_survives_the_disk(tmp_path):
     training.save(tmp_path / "dense.safetensors")
     loaded = DenseNet.load(tmp_path / "dense.safetensors")
     assert loaded.knows(model())
-    for mine, theirs in zip(training.models["dense"].locate(images), loaded.locate(images)):
-        assert np.abs(mine - theirs).max() < 0.6  # half precision on disk, one step of the grid
+    (mine, sigma), (theirs, doubt) = training.models["dense"].locate(images), loaded.locate(images)
+    assert np.abs(mine - theirs).max() < 0.6  # half precision on disk: one step of the grid
+    assert np.abs(np.log2(sigma / doubt)).max() < 0.26  # and of the deviations'
     save_weights(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {"kind": "loss"})
     with pytest.raises(EmolibError, match="something else than dense landmarks"):
         DenseNet.load(tmp_path / "other.safetensors")
