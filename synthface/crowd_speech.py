@@ -1,0 +1,102 @@
+"""Speech of the crowd of :mod:`synthface.crowd`: voices and sentences that are in no corpus, and mouths that say them.
+
+What SyncNet learns from. Half of the clips have natural voices where the extra ``voices`` is installed.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from emolib.media.audio import SAMPLE_RATE
+from synthface import natural
+from synthface.expressions import EMOTIONS, performance
+from synthface.photo import SUPERSAMPLE, Scene, photograph
+from synthface.randomise import crop_jitter, degrade, randomised, randomised_scene
+from synthface.room import recorded
+from synthface.speech import Speaker, Speech, _expressive, prosody, speak
+from synthface.synth import FPS, Studio, named_rng
+
+SECONDS = 2.0  # of a clip
+CLIPS = 2  # of a person: one as they are, one randomised
+# Accents and voices that speech.VOICES does not have, and every fourth natural one.
+ESPEAK = {
+    sex: tuple(f"{accent}+{who}" for accent in ("en-gb-x-gbclan", "en-gb-x-gbcwmd") for who in people)
+    for sex, people in (
+        ("male", ("m1", "m3", "m4", "m7", "m8", "Andy", "Lee", "edward2", "max", "rob", "travis")),
+        ("female", ("f1", "f2", "f3", "f5", "Annie", "belinda", "linda", "steph", "anika", "Alicia", "aunty")),
+    )
+}
+NATURAL = {sex: names[1::4] for sex, names in natural.VOICES.items()}
+_WHO = (
+    "the captain|a quiet nurse|my uncle|the gardener|their lawyer|an old painter|the cook|a tall guard|her sister|the pilot|a poet|"
+    "two students|the mayor|his grandmother|a plumber|the choir"
+).split("|")
+_DID = "opened|sold|carried|dropped|lifted|bought|cleaned|covered|passed|threw|watched|shared|filled|hid|weighed|saved".split("|")
+_WHAT = (
+    "the green bottle|a silver spoon|five sharp pencils|the velvet curtain|a jug of milk|the office keys|some wild roses|"
+    "a pair of gloves|the front gate|every cushion|an orange lamp|that thick rug|the morning post|a bowl of cherries|the chess board|"
+    "your umbrella|a joyful song|the tool chest"
+).split("|")
+_WHERE = (
+    "|at noon|behind the barn|on Wednesday|near the harbour|after supper|in the tower|beside the fountain|for the village|"
+    "across the valley|in a hurry|through the fog"
+).split("|")
+
+
+def sentence(rng: np.random.Generator) -> str:
+    """A sentence of 4 to 9 words that no corpus has."""
+    parts = [str(rng.choice(words)) for words in (_WHO, _DID, _WHAT, _WHERE)]
+    text = " ".join(part for part in parts if part)
+    return text[0].upper() + text[1:] + "."
+
+
+def voice_of(number: int, sex: str, rng: np.random.Generator) -> str:
+    """The voice of person ``number``: espeak's for every second one, else a natural one or the middle of two."""
+    if number // 2 % 2 or not natural.available():
+        return str(rng.choice(ESPEAK[sex]))
+    return "+".join(dict.fromkeys(str(name) for name in rng.choice(NATURAL[sex], int(rng.integers(1, 3)))))
+
+
+def say(text: str, speaker: Speaker, emotion: str, level: int, rng: np.random.Generator) -> Speech:
+    """``text`` by ``speaker``, whose voice is any of :data:`ESPEAK` or :data:`NATURAL`, in their room, SECONDS long."""
+    how = prosody(emotion, level, speaker, rng)
+    what = {name: getattr(how, name) for name in ("rate", "pitch", "range", "gap", "tract", "tune")}
+    if speaker.voice in {name for names in ESPEAK.values() for name in names}:
+        spoken = speak(text, speaker.voice, **what)
+        said = Speech(spoken.audio, [(f"={group}", a, b) for group, a, b in spoken.visemes], text)
+    else:
+        found = natural.speak(text, speaker.voice, **what)
+        said = Speech(found.audio, [(f"={natural.IPA_CLASS.get(sign, 'sil')}", a, b) for sign, a, b in found.phones], text)
+    audio = np.zeros(round(SECONDS * SAMPLE_RATE), np.float32)
+    first = int(rng.uniform(0.02, 0.2) * SAMPLE_RATE) if said.seconds > SECONDS - 0.3 else int(rng.uniform(0.1, 0.9) * (len(audio) - len(said.audio)))
+    kept = _expressive(said.audio, how, rng)[: len(audio) - first]
+    kept[-160:] *= np.linspace(1, 0, len(kept[-160:]), dtype=np.float32)
+    audio[first : first + len(kept)] = kept
+    start = first / SAMPLE_RATE
+    moved = [(name, a + start, min(b + start, SECONDS)) for name, a, b in said.phonemes if a + start < SECONDS]
+    return replace(said, audio=recorded(audio, speaker.room, rng), phonemes=moved)
+
+
+def speak_for_judges(studio: Studio, number: int) -> list[tuple[np.ndarray, np.ndarray, str, str]]:
+    """CLIPS clips of person ``number``: (frames uint8 (T, S, S, 3) at 25 fps, audio float32 (n,) at 16 kHz, voice, sentence) each."""
+    body, style, speaker, _ = studio.cast(number)
+    rng = named_rng(studio.seed, "crowd speech", number)
+    scene = Scene.sample(rng, studio.size * SUPERSAMPLE)
+    speaker = replace(speaker, voice=voice_of(number, "female" if body.head.sex > 0.5 else "male", rng))
+    clips = []
+    for take in range(CLIPS):
+        emotion = str(rng.choice(EMOTIONS))
+        level, text = 1 if emotion == "neutral" else int(rng.integers(1, 4)), sentence(rng)
+        said = say(text, speaker, emotion, level, rng)
+        visemes = [(name[1:], a, b) for name, a, b in said.phonemes]
+        count = round(SECONDS * FPS)
+        arkit, pose = performance(emotion, level, visemes, count, float(FPS), style, rng)
+        pose, landmarks = studio.framed(body, arkit, pose, rng)
+        who, where = body, scene
+        if take:
+            pose, who, where = crop_jitter(pose, rng), randomised(body, rng), randomised_scene(scene, rng)
+        frames = photograph(who, where, arkit, pose, studio.size, rng)
+        if take:
+            frames = degrade(frames, landmarks, rng)
+        clips.append((frames, said.audio, speaker.voice, text))
+    return clips
