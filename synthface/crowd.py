@@ -61,13 +61,13 @@ def sit_for_judges(studio: Studio, number: int) -> Sitting:
             theta[:, :80], theta[:, 80:144], theta[:, 251:] = alpha, product(arkit[at], to_beta), pose[at]
             coefficients.append(theta)
     images = np.stack(shown).reshape(len(EMOTIONS), TAKES, FRAMES, studio.size, studio.size, 3)
-    theta = np.stack(coefficients).reshape(len(EMOTIONS), TAKES, FRAMES, 257)
+    known = np.stack(coefficients).reshape(len(EMOTIONS), TAKES, FRAMES, 257)
     for take in range(TAKES):  # one light and one skin a take; three frames are enough for colour
         some = slice(0, None, 3)
-        fitted = Coefficients.from_vector(_tensor(theta[some, take, 0]))
+        fitted = Coefficients.from_vector(_tensor(known[some, take, 0]))
         coloured = fit_colour(studio.model, images[some, take, 0], fitted).to_vector().numpy()
-        theta[:, take, :, 144:251] = coloured[0, 144:251]
-    return Sitting(images, np.stack(levels), theta)
+        known[:, take, :, 144:251] = coloured[0, 144:251]
+    return Sitting(images, np.stack(levels), known)
 
 
 def _tensor(array: np.ndarray):

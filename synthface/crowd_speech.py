@@ -31,7 +31,9 @@ _WHO = (
     "the captain|a quiet nurse|my uncle|the gardener|their lawyer|an old painter|the cook|a tall guard|her sister|the pilot|a poet|"
     "two students|the mayor|his grandmother|a plumber|the choir"
 ).split("|")
-_DID = "opened|sold|carried|dropped|lifted|bought|cleaned|covered|passed|threw|watched|shared|filled|hid|weighed|saved".split("|")
+_DID = "opened|sold|carried|dropped|lifted|bought|cleaned|covered|passed|threw|watched|shared|filled|hid|weighed|saved".split(
+    "|"
+)
 _WHAT = (
     "the green bottle|a silver spoon|five sharp pencils|the velvet curtain|a jug of milk|the office keys|some wild roses|"
     "a pair of gloves|the front gate|every cushion|an orange lamp|that thick rug|the morning post|a bowl of cherries|the chess board|"
@@ -66,9 +68,15 @@ def say(text: str, speaker: Speaker, emotion: str, level: int, rng: np.random.Ge
         said = Speech(spoken.audio, [(f"={group}", a, b) for group, a, b in spoken.visemes], text)
     else:
         found = natural.speak(text, speaker.voice, **what)
-        said = Speech(found.audio, [(f"={natural.IPA_CLASS.get(sign, 'sil')}", a, b) for sign, a, b in found.phones], text)
+        said = Speech(
+            found.audio, [(f"={natural.IPA_CLASS.get(sign, 'sil')}", a, b) for sign, a, b in found.phones], text
+        )
     audio = np.zeros(round(SECONDS * SAMPLE_RATE), np.float32)
-    first = int(rng.uniform(0.02, 0.2) * SAMPLE_RATE) if said.seconds > SECONDS - 0.3 else int(rng.uniform(0.1, 0.9) * (len(audio) - len(said.audio)))
+    first = (
+        int(rng.uniform(0.02, 0.2) * SAMPLE_RATE)
+        if said.seconds > SECONDS - 0.3
+        else int(rng.uniform(0.1, 0.9) * (len(audio) - len(said.audio)))
+    )
     kept = _expressive(said.audio, how, rng)[: len(audio) - first]
     kept[-160:] *= np.linspace(1, 0, len(kept[-160:]), dtype=np.float32)
     audio[first : first + len(kept)] = kept

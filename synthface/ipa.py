@@ -1,7 +1,7 @@
 """Text as phones of the International Phonetic Alphabet, as the natural voices of :mod:`synthface.natural` take them.
 
-espeak-ng says how words are pronounced; a few of its signs are replaced as kokoro-js does (its ``phonemize``), since that is what the voices
-were made to be used with. Numbers are those of Kokoro-82M's own table of signs.
+espeak-ng says how words are pronounced; a few of its signs are replaced as kokoro-js does (its ``phonemize``), since that is what the
+voices were made to be used with. Numbers are those of Kokoro-82M's own table of signs.
 """
 
 import _ctypes
@@ -62,14 +62,18 @@ def phones(text: str, accent: str = "en-us") -> str:
     Raises :class:`EmolibError` for a text with nothing to say, or a sign that the voices do not know.
     """
     pieces = re.split(r"\s*([;:,.!?—…]+)\s*", text)
-    said = "".join((_phonemised(p, accent) if k % 2 == 0 else p[0] + " ") for k, p in enumerate(pieces) if p.strip()).strip()
+    said = "".join(
+        (_phonemised(p, accent) if k % 2 == 0 else p[0] + " ") for k, p in enumerate(pieces) if p.strip()
+    ).strip()
     for old, new in _REPLACED:
         said = said.replace(old, new)
     said = "".join(sign for sign in said if sign not in _MARKS)
     if accent == "en-us":
         said = re.sub("(?<=nˈaɪn)ti(?!ː)", "di", said)
     if strange := sorted(set(said) - set(VOCABULARY)):
-        raise EmolibError(f"the text {text!r} is pronounced with {strange[0]!r}, which the natural voices do not know; use English")
+        raise EmolibError(
+            f"the text {text!r} is pronounced with {strange[0]!r}, which the natural voices do not know; use English"
+        )
     if not any(IPA_CLASS.get(sign, "sil") != "sil" for sign in said):
         raise EmolibError(f"the text {text!r} holds nothing that can be spoken; give words")
     return said

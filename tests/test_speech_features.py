@@ -44,7 +44,11 @@ def test_the_encoder_is_whispers(seed=0):
     torch.nn.init.normal_(ours.positions)
     sizes = {"d_model": 48, "encoder_layers": 3, "encoder_attention_heads": 4, "encoder_ffn_dim": 192}
     theirs = Reference(WhisperConfig(**sizes, max_source_positions=300)).eval()
-    state = {"embed_positions.weight": ours.positions, "layer_norm.weight": torch.ones(48), "layer_norm.bias": torch.zeros(48)}
+    state = {
+        "embed_positions.weight": ours.positions,
+        "layer_norm.weight": torch.ones(48),
+        "layer_norm.bias": torch.zeros(48),
+    }
     for name, value in ours.state_dict().items():
         if name.startswith("conv"):
             state[name] = value
@@ -54,7 +58,13 @@ def test_the_encoder_is_whispers(seed=0):
             for part, letter in zip(value.chunk(3), "qkv"):
                 if letter != "k" or name.endswith("weight"):
                     state[name.replace("qkv", f"self_attn.{letter}_proj")] = part
-    renamed = {"attention_norm": "self_attn_layer_norm", "out": "self_attn.out_proj", "ffn_norm": "final_layer_norm", "widen": "fc1", "narrow": "fc2"}
+    renamed = {
+        "attention_norm": "self_attn_layer_norm",
+        "out": "self_attn.out_proj",
+        "ffn_norm": "final_layer_norm",
+        "widen": "fc1",
+        "narrow": "fc2",
+    }
     for name, value in ours.state_dict().items():
         for mine, hers in renamed.items():
             if f".{mine}." in name:

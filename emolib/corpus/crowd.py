@@ -28,7 +28,12 @@ def _sit(number: int) -> dict[str, np.ndarray]:
 
 def _speak(number: int) -> dict[str, np.ndarray]:
     clips, sounds, voices, texts = zip(*speak_for_judges(_studio(SIZE), number))
-    return {"mouths": np.stack([mouth_window(frames).numpy() for frames in clips]), "audio": np.stack(sounds), "voices": np.array(voices), "texts": np.array(texts)}
+    return {
+        "mouths": np.stack([mouth_window(frames).numpy() for frames in clips]),
+        "audio": np.stack(sounds),
+        "voices": np.array(voices),
+        "texts": np.array(texts),
+    }
 
 
 WHAT: dict[str, Callable[[int], dict[str, np.ndarray]]] = {"stills": _sit, "clips": _speak}
@@ -36,7 +41,7 @@ WHAT: dict[str, Callable[[int], dict[str, np.ndarray]]] = {"stills": _sit, "clip
 
 def _draw(what: str, number: int, path: Path) -> None:
     content = io.BytesIO()
-    np.savez(content, **WHAT[what](number))
+    np.savez(content, **WHAT[what](number))  # type: ignore[arg-type]
     write_atomic(path, content.getvalue())
 
 

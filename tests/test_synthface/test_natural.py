@@ -50,7 +50,9 @@ def test_an_unknown_accent_is_refused():
 def test_both_tables_of_mouths_agree():
     """A sign that espeak's own names share with the IPA is the same mouth."""
     shared = set(IPA_CLASS) & set(PHONEME_CLASS) - {" "}
-    assert {s: IPA_CLASS[s] for s in shared - {";"}} == {s: PHONEME_CLASS[s] for s in shared - {";"}}  # ";" is a j in espeak's names
+    assert {s: IPA_CLASS[s] for s in shared - {";"}} == {
+        s: PHONEME_CLASS[s] for s in shared - {";"}
+    }  # ";" is a j in espeak's names
 
 
 def test_the_table_has_every_voice():
@@ -93,7 +95,11 @@ def pitch(audio):
 @needs_model
 def test_phones_have_times_without_gaps(said):
     names, starts, ends = zip(*said.phones)
-    assert starts[0] == 0 and np.allclose(starts[1:], ends[:-1]) and ends[-1] == pytest.approx(len(said.audio) / 16000, abs=0.06)
+    assert (
+        starts[0] == 0
+        and np.allclose(starts[1:], ends[:-1])
+        and ends[-1] == pytest.approx(len(said.audio) / 16000, abs=0.06)
+    )
     spoken = [name for name in names if name != "_"]
     assert spoken == [sign for sign in phones(TEXT) if sign not in STRESS + LONG + " ."]
 
