@@ -109,4 +109,5 @@ def test_the_eight_emotions_are_the_papers():
 def test_the_wheel_names_every_package():
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     here = [p.parent.relative_to(ROOT) for top in ("emolib", "synthface") for p in (ROOT / top).rglob("__init__.py")]
-    assert set(packages) == {".".join(p.parts) for p in here} | {"emolib.pretrained", "emolib.pretrained.foundation"}
+    weights = {"emolib.pretrained", "emolib.pretrained.foundation", "emolib.pretrained.judges"}
+    assert set(packages) == {".".join(p.parts) for p in here} | weights

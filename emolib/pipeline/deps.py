@@ -22,6 +22,7 @@ from emolib.errors import EmolibError
 from emolib.files import write_atomic
 from emolib.fingerprint import closure, imports
 from emolib.params import section_types, trained_by
+from emolib.pipeline.release import SOURCES
 from emolib.pipeline.stage import project_root
 
 SECTIONS = section_types()
@@ -112,7 +113,7 @@ def _keys(section: str, key: str = "", *_) -> Iterator[str]:
 
 
 def _weights(trees: dict[str, ast.Module]) -> set[str]:
-    """The shipped files that a closure reads: ``PRETRAINED / "name"``, the name a text or a constant of the module."""
+    """The shipped files that a closure reads: ``PRETRAINED / "folder" / "name"``, each part a text or a constant of the module."""
     found = set()
     for tree in trees.values():
         constants = {
@@ -120,15 +121,16 @@ def _weights(trees: dict[str, ast.Module]) -> set[str]:
             for n in tree.body
             if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) and isinstance(n.value, ast.Constant)
         }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _chain(node.left) == ("PRETRAINED",):
-                name = (
-                    node.right.value
-                    if isinstance(node.right, ast.Constant)
-                    else constants.get(getattr(node.right, "id", ""))
-                )
-                if isinstance(name, str):
-                    found.add(f"data/pretrained/{name}")
+        divisions = [n for n in ast.walk(tree) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)]
+        inner = {id(n.left) for n in divisions}
+        for node in divisions:
+            parts, left = [], node
+            while id(node) not in inner and isinstance(left, ast.BinOp):
+                part = left.right
+                parts.append(part.value if isinstance(part, ast.Constant) else constants.get(getattr(part, "id", "")))
+                left = left.left  # type: ignore[assignment]
+            if parts and _chain(left) == ("PRETRAINED",) and all(isinstance(part, str) for part in parts):
+                found.add("/".join(["data/pretrained", *reversed(parts)]))  # type: ignore[arg-type]
     return found
 
 
@@ -140,7 +142,7 @@ def _inputs(tree: ast.Module) -> set[str]:
             texts = [str(a.value) for a in node.args if isinstance(a, ast.Constant)]
             found.add("/".join(["data", *texts]))
         elif _chain(node) == ("stage", "released"):
-            found.add("data/pretrained")
+            found |= {f"data/pretrained/{name}" for name in (*SOURCES, "manifest.json")}
     return {d for d in found if not any(d != other and d.startswith(f"{other}/") for other in found)}
 
 
@@ -152,8 +154,6 @@ def deps_of(root: Path, notebook: Path) -> list[str]:
     found = {str(file.relative_to(root)) for file in files.values()} | _inputs(tree) | _weights(trees)
     if any(module == "emolib.corpus.prepare" for module in files):
         found = {f for f in found if f != "emolib/corpus/synth.py"} | {CORPUS}
-    if "data/pretrained" in found:
-        found = {f for f in found if not f.startswith("data/pretrained/")}
     return [f"notebooks/{notebook.name}", *sorted(found)]
 
 

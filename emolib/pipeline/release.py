@@ -30,7 +30,7 @@ SOURCES = {
     "eac.safetensors": "data/04_eac/full/eac.safetensors",
     "hef.safetensors": "data/05_hef/full/hef.safetensors",
 }
-FOUNDATION = "foundation"  # what others trained, by `make foundation`
+BESIDE = ("foundation/*", "judges/*.safetensors", "words.safetensors")  # made by `make foundation`, `make judges`, `make words`
 LIMIT_MB = 64  # all that ships
 # Whose code makes each shipped file.
 MAKERS = {
@@ -57,10 +57,10 @@ def release(root: Path, target: Path) -> dict:
         fresh = {file.name: file for file in Path(staged).iterdir()}
         all_files = {name: fresh.get(name, target / name) for name in sorted([*SOURCES, SHIPPED, WEIGHTS.name])}
         size = sum(file.stat().st_size for file in all_files.values()) / 1e6
-        shipped = size + sum(file.stat().st_size for file in (target / FOUNDATION).glob("*.safetensors")) / 1e6
+        shipped = size + sum(file.stat().st_size for what in BESIDE for file in target.glob(what)) / 1e6
         if shipped > LIMIT_MB:
             raise EmolibError(
-                f"the release is {shipped:.1f} MB with what others trained; expected at most {LIMIT_MB}: train narrower models"
+                f"the release is {shipped:.1f} MB with foundation, judges and words; expected at most {LIMIT_MB}: train narrower models"
             )
         (target / "manifest.json").unlink(missing_ok=True)
         for name, file in fresh.items():
