@@ -120,8 +120,8 @@ def test_the_copy_for_tests_holds_the_tree_but_no_results(tmp_path):
 
 def test_what_others_trained_counts_for_the_size(trained, monkeypatch):
     root, target = trained
-    (target / releasing.FOUNDATION).mkdir()
-    (target / releasing.FOUNDATION / "net.safetensors").write_bytes(bytes(30_000_000))
+    (target / "foundation").mkdir()
+    (target / "foundation" / "net.safetensors").write_bytes(bytes(30_000_000))
     monkeypatch.setattr(releasing, "LIMIT_MB", 30)
-    with pytest.raises(EmolibError, match="MB with what others trained; expected at most 30"):
+    with pytest.raises(EmolibError, match="MB with foundation, judges and words; expected at most 30"):
         release(root, target)
