@@ -124,13 +124,15 @@ def _weights(trees: dict[str, ast.Module]) -> set[str]:
         divisions = [n for n in ast.walk(tree) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)]
         inner = {id(n.left) for n in divisions}
         for node in divisions:
-            parts, left = [], node
+            parts: list[str | None] = []
+            left: ast.expr = node
             while id(node) not in inner and isinstance(left, ast.BinOp):
                 part = left.right
-                parts.append(part.value if isinstance(part, ast.Constant) else constants.get(getattr(part, "id", "")))
-                left = left.left  # type: ignore[assignment]
-            if parts and _chain(left) == ("PRETRAINED",) and all(isinstance(part, str) for part in parts):
-                found.add("/".join(["data/pretrained", *reversed(parts)]))  # type: ignore[arg-type]
+                known = part.value if isinstance(part, ast.Constant) else constants.get(getattr(part, "id", ""))
+                parts.append(known if isinstance(known, str) else None)
+                left = left.left
+            if parts and _chain(left) == ("PRETRAINED",) and None not in parts:
+                found.add("/".join(["data/pretrained", *(part for part in reversed(parts) if part)]))
     return found
 
 
