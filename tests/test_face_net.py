@@ -164,10 +164,10 @@ def test_other_weights_are_refused(tmp_path):
 
 def test_foundation_is_whole_and_says_where_it_is_from():
     manifest = verify(WEIGHTS.parent)
-    assert set(manifest["files"]) == {path.name for path in WEIGHTS.parent.glob("*.safetensors")}
+    assert set(manifest["files"]) == {path.name for path in WEIGHTS.parent.iterdir() if path.suffix in (".safetensors", ".npz")}
     for name in manifest["files"]:
         assert manifest["origins"][name]["licence"] and name in (WEIGHTS.parent / "NOTICE").read_text()
-    assert (WEIGHTS.parent / "LICENSE-Apache-2.0").is_file()
+    assert all((WEIGHTS.parent / f"LICENSE-{name}").is_file() for name in ("Apache-2.0", "MIT"))
 
 
 def test_the_68_points_lie_where_dlib_sees_them():

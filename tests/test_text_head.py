@@ -52,7 +52,7 @@ def test_unseen_words_lie_nearest_to_their_class():
 def test_what_is_no_emotion_is_far_from_all_classes():
     _, head = text_towers()
     emotions, things = (embedded(texts, head) @ classes(head).T for texts in (UNSEEN, [*OTHER_THINGS[:20], *HELD_OUT]))
-    assert things.max(1).values.median() < emotions.max(1).values.quantile(0.1)
+    assert things.max(1).values.median() < emotions.max(1).values.quantile(0.2)
 
 
 def test_it_starts_as_the_identity_and_keeps_the_length():
