@@ -92,12 +92,12 @@ def test_training_learns_and_the_net_survives_the_disk(tmp_path):
     images, points = held_out()
     training = DenseTraining(
         images=images, points=points, index=tuple(dense_index(model()).tolist()), face_model=default_path(),
-        steps=40, seed=0, batch_size=16,
+        steps=80, seed=0, batch_size=16,
     )  # fmt: skip
     training.prepare()
     assert training.features.shape == (3 * len(images), 64, 32, 32) and len(training.places) == 3 * len(images)
-    error = pd.DataFrame(Loop(training, checkpoints=tmp_path, log_every=5, device="cpu").run())["error_px"]
-    assert error.iloc[-1] < 0.8 * error.iloc[0]
+    error = pd.DataFrame(Loop(training, checkpoints=tmp_path, log_every=1, device="cpu").run())["error_px"]
+    assert error.iloc[-10:].mean() < 0.75 * error.iloc[0], error.tolist()
     training.save(tmp_path / "dense.safetensors")
     loaded = DenseNet.load(tmp_path / "dense.safetensors")
     assert loaded.knows(model())
