@@ -9,6 +9,7 @@ which seed, sentences and voices, how good on whom. Natural voices need the extr
 
 import argparse
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def main() -> None:
     manifest: dict = {"command": "make judges", "files": {}, "judges": {}}
     for kind, first in (("loss", numbers.start), ("efd", numbers.start + 1)):
         people, out = People(stills, first, half), People(stills, first + 2 * half, HELD_OUT)
-        path, parent = _place(f"emotion_{kind}", arguments.go_on)
+        path, parent = _place(f"emotion_{kind}", arguments)
         training = CrowdEmotion(
             kind=kind,
             people=people,
@@ -69,7 +70,7 @@ def main() -> None:
         _note(manifest, path, people, out, scores, parent)
     people = People(clips, numbers.start, arguments.speakers - HELD_OUT, 1)
     out = People(clips, numbers.start + people.count, HELD_OUT, 1)
-    path, parent = _place("sync", arguments.go_on)
+    path, parent = _place("sync", arguments)
     training = CrowdSync(
         people=people, parent=parent, steps=arguments.sync_steps, seed=arguments.seed, batch_size=96, lr=1e-3
     )
@@ -81,11 +82,15 @@ def main() -> None:
     print(json.dumps(manifest["judges"], indent=1))
 
 
-def _place(name: str, go_on: bool) -> tuple[Path, Path | None]:
-    """Where a judge lies, and the file to start from."""
+def _place(name: str, arguments: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Where a judge lies, and a copy of what ships to start from: the original is written over."""
     TARGET.mkdir(parents=True, exist_ok=True)
     path = TARGET / f"{name}.safetensors"
-    return path, path if go_on and path.is_file() else None
+    parent = arguments.crowd / "training" / f"parent_{path.name}"
+    if arguments.go_on and path.is_file() and not parent.is_file():
+        parent.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, parent)
+    return path, parent if arguments.go_on and parent.is_file() else None
 
 
 def _note(manifest: dict, path: Path, people: People, out: People, scores: dict, parent: Path | None) -> None:

@@ -19,8 +19,10 @@ from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
 from emolib.face.render import composite
 from emolib.files import replacing
+from emolib.fingerprint import fingerprint, joined
 from emolib.media.pictures import to_tensor
 from emolib.speech.features import speech_features
+from emolib.speech.whisper import WEIGHTS
 from emolib.train.emotion import EmotionTraining, FrameBank, _shrink, recast
 from emolib.train.loop import Loop, Training
 from emolib.train.sync import MOMENTS, augment_windows
@@ -116,10 +118,11 @@ class CrowdEmotion(EmotionTraining):
 def sound_bank(people: People) -> tuple[Tensor, Tensor]:
     """Mouths (N, T, 48, 64) uint8 and sounds (N, T, TOKENS, WIDTH) float16 of all clips; what is heard is kept beside the clips."""
     mouths, sounds = [], []
+    mark = joined(fingerprint("emolib.speech.features", weights=WEIGHTS), (people.folder / "made.txt").read_text())
     for path in people.files:
         with np.load(path) as file:
             seen, audio = file["mouths"], file["audio"]
-        kept = path.with_suffix(".heard.npy")
+        kept = path.with_suffix(f".{mark[:12]}.npy")
         if not kept.is_file():
             heard = np.stack([speech_features(sound) for sound in audio]).astype(np.float16)
             with replacing(kept) as temporary, open(temporary, "wb") as file:
