@@ -29,6 +29,7 @@ from emolib.critics.emotion import standardised_face
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.prompts import TEMPLATES, free_prompts, prompts
+from emolib.text_head import TextHead
 from emolib.weights import load_into, load_weights, save_weights
 
 DEFAULT_MODEL = "minilm-face"
@@ -120,6 +121,7 @@ class Ame:
         self._mean = torch.tensor(preprocess["mean"]).view(1, 3, 1, 1)
         self._std = torch.tensor(preprocess["std"]).view(1, 3, 1, 1)
         self._known: dict[str, Tensor] = {}
+        self.head = TextHead.load() if config["model"] == DEFAULT_MODEL else None
         self.dim = self.text(["neutral"]).shape[1]
 
     @classmethod
@@ -166,6 +168,8 @@ class Ame:
 
     def to(self, device: torch.device | str) -> "Ame":
         self.model.to(device)
+        if self.head is not None:
+            self.head.to(device)
         return self
 
     @torch.no_grad()
@@ -177,7 +181,8 @@ class Ame:
             if self.config["model"] == DEFAULT_MODEL:  # MiniLM takes any length, and padding costs time
                 tokens = tokens[:, : int((tokens != 0).sum(1).max())]
             rows.append(self.model.encode_text(tokens.to(self.device)).float())
-        return F.normalize(torch.cat(rows), dim=1)
+        found = F.normalize(torch.cat(rows), dim=1)
+        return self.head(found) if self.head is not None else found
 
     def text(self, texts: Sequence[str]) -> Tensor:
         """(B, D) L2-normalised embeddings e_text (Eq. 2).
@@ -230,6 +235,13 @@ class Ame:
         return F.normalize(self.model.visual(self.preprocess(images)).float(), dim=1)
 
     @torch.no_grad()
-    def similarity(self, images: Tensor, texts: Sequence[str] = EMOTIONS) -> Tensor:
-        """(B, len(texts)) cosines between images and texts; their argmax is the zero-shot class."""
-        return self.image(images) @ self.text(texts).T
+    def similarity(self, images: Tensor, texts: Sequence[str] = EMOTIONS, middle: Tensor | None = None) -> Tensor:
+        """(B, len(texts)) cosines between images and texts; their argmax is the zero-shot class.
+
+        middle: the mean e_img (D,) of the pictures in question; with it (*centred*) the common part of all images, and that of all texts,
+        is taken off before: it tells nothing apart.
+        """
+        seen, said = self.image(images), self.text(texts)
+        if middle is not None:
+            seen, said = F.normalize(seen - middle, dim=1), F.normalize(said - said.mean(0), dim=1)
+        return seen @ said.T

@@ -1,8 +1,9 @@
 """The Emotion-aware Audio-to-3DMM Convertor and AME's learned audio encoder (Xu et al. 2023, Sec. 3.2, 3.3, Eqs. 2-4).
 
-    A (B,T,W,80) --MLP--> [sigma = mu sigma_base, tokens] + PE + MLP(z_emo) --Phi--> sigma_hat (B,C), beta_hat (B,T,64)
+    A (B,T,W,C_A) --MLP--> [sigma = mu sigma_base, tokens] + PE + MLP(z_emo) --Phi--> sigma_hat (B,C), beta_hat (B,T,64)
 
-``A`` holds, for each video frame, the W mel frames centred on it (100 mel frames a second). ``z_emo`` is a text, image
+``A`` holds, for each video frame, what is heard about it: W mel frames of 80 bands, 100 a second (the paper), or half as many of Whisper's
+features (ours, :mod:`emolib.speech.ears`). ``z_emo`` is a text, image
 or audio embedding of one space (Eq. 2); ``mu`` is the intensity, 1 to 3. The rows of Table 3 are :data:`VARIANTS`: other
 encodings of the emotion, other networks for Phi, and the same network trained without L_emo.
 Training is in :mod:`emolib.train.eac`.
@@ -21,8 +22,10 @@ from torch import Tensor, nn
 
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
+from emolib.hearing import AudioEncoder, SoundMlp, heard_size, sinusoids, transformer
 from emolib.layers import Dropout
-from emolib.media.audio import MEL_RATE, N_MELS, mel_windows
+from emolib.media.audio import mel_windows
+from emolib.speech.ears import EARS
 from emolib.weights import load_into, load_weights, save_weights
 
 BETA = 64
@@ -47,46 +50,8 @@ VARIANTS = {
 }
 
 
-def sinusoids(length: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """Positional encoding (length, dim) of Vaswani et al. 2017, Sec. 3.5; any length: T may change after training."""
-    position = torch.arange(length, device=device, dtype=torch.float32)[:, None]
-    rate = torch.exp(torch.arange(0, dim, 2, device=device) * (-np.log(10000.0) / dim))
-    return torch.stack([torch.sin(position * rate), torch.cos(position * rate)], -1).flatten(1)[:, :dim]
-
-
 def _mlp(inside: int, hidden: int, outside: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inside, hidden), nn.GELU(), nn.Linear(hidden, outside))
-
-
-def _transformer(dim: int, depth: int, heads: int, dropout: float) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, 0.0, F.gelu, batch_first=True, norm_first=True)
-    for name in ("dropout", "dropout1", "dropout2"):
-        setattr(layer, name, Dropout(dropout))
-    return nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
-
-
-class _SoundMlp(nn.Module):
-    """MLP(A): one token for a window of W mel frames. Its first two layers share their weights over time.
-
-    Without that, without normalised bands and without the last normalisation (sound must not drown in PE), training takes
-    three times as long to move the lips.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, window: int, dim: int):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(N_MELS))
-        self.register_buffer("std", torch.ones(N_MELS))
-        self.shared = nn.Sequential(
-            nn.Conv1d(N_MELS, dim, 5, 2, 2), nn.GELU(), nn.Conv1d(dim, dim, 3, 2, 1), nn.GELU(), nn.Flatten()
-        )
-        self.joined = nn.Sequential(nn.Linear(dim * -(-window // 4), dim), nn.LayerNorm(dim))
-
-    def forward(self, windows: Tensor) -> Tensor:  # (B,T,W,80) -> (B,T,C)
-        x = ((windows - self.mean) / self.std).flatten(0, 1).transpose(1, 2)
-        return self.joined(self.shared(x)).unflatten(0, windows.shape[:2])
 
 
 class _Recurrent(nn.Module):
@@ -116,31 +81,10 @@ class _Stacked(nn.Module):
         return x
 
 
-class AudioEncoder(nn.Module):
-    """AME's learned CLIP audio encoder (Sec. 3.2): a plain Transformer over the mel, pooled by a cls token."""
-
-    PATCH = 4  # mel frames in a token: 40 ms
-
-    def __init__(self, embedding_dim: int, dim: int, depth: int, heads: int, dropout: float):
-        super().__init__()
-        self.patch = nn.Linear(self.PATCH * N_MELS, dim)
-        self.cls = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
-        self.encoder = _transformer(dim, depth, heads, dropout)
-        self.head = nn.Linear(dim, embedding_dim)
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """mel (B,F,80) -> e_audio (B,D), L2-normalised. F is at least 4 mel frames (40 ms)."""
-        length = mel.shape[1] // self.PATCH
-        patches = mel[:, : length * self.PATCH].reshape(len(mel), length, -1)
-        tokens = torch.cat([self.cls.expand(len(mel), -1, -1), self.patch(patches)], 1)
-        tokens = self.encoder(tokens + sinusoids(length + 1, tokens.shape[-1], mel.device))
-        return F.normalize(self.head(tokens[:, 0]), dim=-1)
-
-
-def _check_inputs(windows: Tensor, z_emo: Tensor, mu: Tensor, width: int, dim: int) -> None:
+def _check_inputs(windows: Tensor, z_emo: Tensor, mu: Tensor, size: tuple[int, int], dim: int) -> None:
     """Raises ValueError that names what of :meth:`Eac.forward`'s inputs has a wrong shape."""
-    if windows.ndim != 4 or tuple(windows.shape[2:]) != (width, N_MELS):
-        raise ValueError(f"windows are {tuple(windows.shape)}; expected (B, T, {width}, {N_MELS}) mel windows")
+    if windows.ndim != 4 or tuple(windows.shape[2:]) != size:
+        raise ValueError(f"windows are {tuple(windows.shape)}; expected (B, T, {size[0]}, {size[1]}) windows of sound")
     if z_emo.ndim != 2 or z_emo.shape[1] != dim:
         raise ValueError(f"z_emo is {tuple(z_emo.shape)}; expected (B, {dim}) emotion codes")
     if not len(windows) or len(z_emo) % len(windows):
@@ -153,7 +97,8 @@ class Eac(nn.Module):
     """Eqs. 3 and 4. All arguments are kept in ``config`` and stored with the weights.
 
     variant: a key of :data:`VARIANTS`. embedding_dim: D of z_emo (the number of emotions for one-hot codes).
-    window: W, mel frames about a video frame. frames: T of training, the length :func:`predict` works in.
+    audio: what hears, a key of :data:`emolib.speech.ears.EARS`. window: 1/100 s heard about a video frame.
+    frames: T of training, the length :func:`predict` works in.
     dim, depth, heads, dropout: of Phi. audio_depth: layers of the audio encoder (there: ``heads``, ``dropout``, ``dim``, too).
     """
 
@@ -166,6 +111,7 @@ class Eac(nn.Module):
         self,
         *,
         variant: str = "full",
+        audio: str = "mel",
         embedding_dim: int = 384,
         window: int = 20,
         frames: int = 32,
@@ -178,58 +124,62 @@ class Eac(nn.Module):
         super().__init__()
         if variant not in VARIANTS:
             raise EmolibError(f"unknown EAC variant {variant!r}; expected one of {', '.join(VARIANTS)}")
+        if audio not in EARS:
+            raise EmolibError(f"unknown ear {audio!r} of an EAC; expected one of {', '.join(EARS)}")
         self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.heard = heard_size(audio, window)
         self.arch, self.encoding, _ = VARIANTS[variant]
         if self.encoding == "onehot":
             embedding_dim = self.config["embedding_dim"] = len(EMOTIONS)
-        self.audio_mlp = _SoundMlp(window, dim)  # MLP(A)
+        self.audio_mlp = SoundMlp(audio, window, dim, dropout)  # MLP(A)
         # Ours: the head of Eq. 4 also reads sigma_hat. Through attention alone, a short training leaves the intensity unheard.
         self.read = nn.Linear(dim, dim)
         self.emotion_mlp = _mlp(embedding_dim, 2 * dim, dim)  # MLP(z_emo)
         self.intensity = nn.Parameter(torch.randn(dim) * 0.5)  # sigma_base
         self.phi: nn.Module
         if self.arch == "transformer":
-            self.phi = _transformer(dim, depth, heads, dropout)
+            self.phi = transformer(dim, depth, heads, dropout)
         elif self.arch == "gru":
             self.phi = _Recurrent(dim, depth)
         else:
             self.phi = _Stacked(dim, depth, dropout)
         self.beta_mlp = _mlp(dim, 2 * dim, BETA)  # Eq. 4
-        self.audio = AudioEncoder(embedding_dim, dim, audio_depth, heads, dropout) if self.encoding == "clip" else None
+        sizes = (embedding_dim, dim, audio_depth, heads, dropout)
+        self.audio = AudioEncoder(audio, *sizes) if self.encoding == "clip" else None
         # The network works in standardised units: it starts at the mean expression of the corpus.
         self.register_buffer("beta_mean", torch.zeros(BETA))
         self.register_buffer("beta_std", torch.ones(BETA))
         self.register_buffer("emotion_mean", torch.zeros(embedding_dim))
         self.register_buffer("emotion_std", torch.ones(()))
 
-    def standardise(self, betas: Tensor, embeddings: Tensor, mel: Tensor) -> "Eac":
-        """Sets the units of output, condition and sound from ``betas`` (N,64), ``embeddings`` (M,D), ``mel`` (F,80) of training.
+    def standardise(self, betas: Tensor, embeddings: Tensor, heard: Tensor) -> "Eac":
+        """Sets the units of output, condition and sound from ``betas`` (N,64), ``embeddings`` (M,D), ``heard`` (F,C_A) of training.
 
         Sentence embeddings share a large common part; what tells emotions apart is what is left without it.
         """
         self.beta_mean.copy_(betas.mean(0))
         self.beta_std.copy_(betas.std(0).clamp(min=1e-3))
-        self.audio_mlp.mean.copy_(mel.mean(0))
-        self.audio_mlp.std.copy_(mel.std(0).clamp(min=1e-3))
+        self.audio_mlp.mean.copy_(heard.mean(0))
+        self.audio_mlp.std.copy_(heard.std(0).clamp(min=1e-3))
         if self.encoding != "onehot":
             self.emotion_mean.copy_(embeddings.mean(0))
             self.emotion_std.copy_((embeddings - embeddings.mean(0)).pow(2).mean().sqrt().clamp(min=1e-4))
         return self
 
     def forward(self, windows: Tensor, z_emo: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-        """(beta_hat (B,T,64), sigma_hat (B,C)) for mel windows (B,T,W,80), emotion codes (B,D) and intensities (B,).
+        """(beta_hat (B,T,64), sigma_hat (B,C)) for windows of sound (B,T,W,C_A), emotion codes (B,D) and intensities (B,).
 
         Windows that all M modalities of a clip share (Eq. 2) may be given once: with B/M rows each is taken M times in a row.
         """
-        _check_inputs(windows, z_emo, mu, self.config["window"], len(self.emotion_mean))
+        _check_inputs(windows, z_emo, mu, self.heard, len(self.emotion_mean))
         tokens = self.audio_mlp(windows).repeat_interleave(len(z_emo) // len(windows), 0)  # (B,T,C)
         tokens = torch.cat([(mu[:, None] * self.intensity)[:, None], tokens], 1)  # (B,1+T,C)
         emotion = self.emotion_mlp((z_emo - self.emotion_mean) / self.emotion_std)[:, None]
         tokens = self.phi(tokens + PE_SCALE * sinusoids(tokens.shape[1], tokens.shape[2], tokens.device) + emotion)
         return self.beta_mean + self.beta_std * self.beta_mlp(tokens[:, 1:] + self.read(tokens[:, :1])), tokens[:, 0]
 
-    def embed_audio(self, mel: Tensor) -> Tensor:
-        """e_audio (B,D) of a log-mel (B,F,80) of any length: the mean over stretches as long as those of training.
+    def embed_audio(self, heard: Tensor) -> Tensor:
+        """e_audio (B,D) of features (B,F,C_A) of any length: the mean over stretches as long as those of training.
 
         Raises :class:`EmolibError` for a variant that has no audio condition, and for under 0.04 s of sound.
         """
@@ -237,12 +187,14 @@ class Eac(nn.Module):
             raise EmolibError(
                 f"the EAC variant {self.config['variant']} takes no audio as emotion; give a text or use variant full"
             )
-        if mel.shape[1] < AudioEncoder.PATCH:
-            raise EmolibError(f"{mel.shape[1] / MEL_RATE} s of sound; expected 0.04 s or more, give a longer recording")
-        span = max(self.config["frames"] * 4, AudioEncoder.PATCH)
-        count = max(1, round(mel.shape[1] / span))
-        edges = [mel.shape[1] * i // count for i in range(count + 1)]
-        parts = [self.audio(mel[:, a:b]) for a, b in itertools.pairwise(edges)]
+        length, rate = heard.shape[1], EARS[self.config["audio"]].rate
+        if length < self.audio.length:
+            raise EmolibError(f"{length / rate} s of sound; expected 0.04 s or more, give a longer recording")
+        if self.config["audio"] != "mel":  # whose units are its own
+            heard = self.audio_mlp.standard(heard)
+        count = max(1, round(length / (self.config["frames"] * self.audio.length)))
+        edges = [length * i // count for i in range(count + 1)]
+        parts = [self.audio(heard[:, a:b]) for a, b in itertools.pairwise(edges)]
         return F.normalize(torch.stack(parts).mean(0), dim=-1)
 
     def save(self, path: str | Path) -> Path:
@@ -281,21 +233,31 @@ def mix(embeddings: Tensor, weights: Sequence[float] | None = None) -> Tensor:
 
 
 class Windows:
-    """Mel windows (n_frames, W, 80) made slice by slice from a log-mel (F,80), so that long speech needs no more memory."""
+    """Windows of sound (n_frames, W, C_A) for ``eac``, made slice by slice from what it ``heard`` (F,C_A), so that long speech needs no
+    more memory.
 
-    def __init__(self, mel: np.ndarray, n_frames: int, fps: Fraction | float, width: int):
-        self.mel, self.n_frames, self.fps, self.width = mel, n_frames, fps, width
+    heard: an array, or a :class:`emolib.speech.ears.Passing`.
+    """
+
+    def __init__(self, eac: Eac, heard, n_frames: int, fps: Fraction | float):
+        self.heard, self.n_frames, self.fps = heard, n_frames, fps
+        self.width, self.rate = eac.heard[0], EARS[eac.config["audio"]].rate
+
+    @classmethod
+    def of(cls, eac: Eac, audio: np.ndarray, n_frames: int, fps: Fraction | float) -> "Windows":
+        """Of a sound (n,) at 16 kHz."""
+        return cls(eac, EARS[eac.config["audio"]].hear(audio), n_frames, fps)
 
     def __len__(self) -> int:
         return self.n_frames
 
     def __getitem__(self, frames: slice) -> np.ndarray:
         start, stop, _ = frames.indices(self.n_frames)
-        return mel_windows(self.mel, stop - start, self.fps, self.width, start)
+        return mel_windows(self.heard, stop - start, self.fps, self.width, start, self.rate)
 
 
 def _styled(eac: Eac, windows: Tensor, z_emo: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-    """(beta (T,64), sigma (T,C)) of one window (T,W,80) whose frames have their own codes (T,D), intensities (T,).
+    """(beta (T,64), sigma (T,C)) of one window (T,W,C_A) whose frames have their own codes (T,D), intensities (T,).
 
     Each style runs over the whole window, as in training, and every frame takes its own style's row.
     """
@@ -310,7 +272,7 @@ def predict_chunks(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields (beta (n,64), sigma (n,C)), in order, for speech of any length; what it holds is bounded by one window.
 
-    windows: mel windows (N,W,80) of the video frames, or :class:`Windows`. z_emo: (D,) or a
+    windows: windows of sound (N,W,C_A) about the video frames, or :class:`Windows`. z_emo: (D,) or a
     timeline (N,D). mu: a number or (N,). window: frames a pass, T of training by default; successive passes are blended
     linearly over ``overlap`` frames. Raises :class:`EmolibError` for an intensity outside 1 to 3 and for wrong windows.
     """
@@ -318,9 +280,9 @@ def predict_chunks(
     device = eac.beta_mean.device
     mu = torch.as_tensor(mu, dtype=torch.float32, device=device).expand(count)
     z_emo = torch.as_tensor(z_emo, dtype=torch.float32, device=device).expand(count, -1)
-    if count == 0 or tuple(windows[:1].shape[1:]) != (eac.config["window"], N_MELS):
+    if count == 0 or tuple(windows[:1].shape[1:]) != eac.heard:
         found = tuple(windows[:1].shape[1:]) if count else "none"
-        raise EmolibError(f"mel windows are {found}; expected {eac.config['window']} x {N_MELS} for each frame")
+        raise EmolibError(f"windows of sound are {found}; expected {eac.heard[0]} x {eac.heard[1]} for each frame")
     if mu.min() < 1 or mu.max() > 3:
         raise EmolibError(f"intensity {float(mu.min()):g} to {float(mu.max()):g}; expected values from 1 to 3")
     length = min(window or eac.config["frames"], count)

@@ -75,6 +75,11 @@ class Data:
     randomise: bool = choice(
         False, (True, False), "train on random skins, scenes, crops and occluders: for generators of real photographs"
     )
+    voices: str = choice(
+        "espeak",
+        ("espeak", "natural", "mixed"),
+        "who speaks in synthetic clips; the latter two need the extra 'voices'",
+    )
     templates: tuple[str, ...] = texts(
         TEMPLATES,
         "wordings of an emotion prompt; {} is the adjective",
@@ -92,18 +97,25 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Critics:
+    judges: str = choice(
+        "shipped",
+        ("shipped", "trained"),
+        "the frozen judges of data/pretrained, or nets trained here on the corpus's train people",
+    )
     batch_size: int = number(32, 1, 4096, "images a step")
     lr: float = number(2e-3, 1e-7, 1.0, "AdamW learning rate, warmed up, then down along a cosine")
-    frames_per_clip: int = number(8, 1, 1000, "frames of each clip that emotion nets and image tower train on")
+    frames_per_clip: int = number(8, 1, 1000, "frames of each clip that emotion nets and image tower see")
     cache_mb: int = number(1024, 1, 10**6, "memory for decoded frames, MB; a larger corpus is sampled")
-    emotion_steps: int = number(900, 1, 10**7, "steps of each of the two emotion nets")
-    judge_people: int = number(100, 1, 10**5, "people of its own that the judge of EFD learns from (synth)")
-    sync_steps: int = number(400, 1, 10**7, "steps of SyncNet")
-    sync_batch: int = number(64, 16, 4096, "windows a step of SyncNet, 8 of each clip", step=8)
-    clip_steps: int = number(400, 1, 10**7, "steps of the image tower (LiT: the text tower is locked)")
-    clip_model: str = text("minilm-face", "open_clip model of AME; minilm-face is ours, trained here")
+    emotion_steps: int = number(900, 1, 10**7, "trained: steps of each of the two emotion nets")
+    sync_steps: int = number(400, 1, 10**7, "trained: steps of SyncNet")
+    sync_batch: int = number(64, 16, 4096, "trained: windows a step of SyncNet, 8 of each clip", step=8)
+    clip_steps: int = number(400, 1, 10**7, "trained: steps of the image tower (LiT: the text tower is locked)")
+    clip_model: str = text("minilm-face", "open_clip model of AME; minilm-face is ours")
     clip_pretrained: str = text(
         "", "open_clip tag or weights file of clip_model, e.g. openai for ViT-B-32; none for ours"
+    )
+    ravdess: str = text(
+        "", "folder of RAVDESS's speech, to measure how well real emotions are heard; none: not measured"
     )
 
 
@@ -115,7 +127,12 @@ class Eac(Section):
     steps: int = number(400, 1, 10**7, "optimiser steps")
     batch_size: int = number(16, 1, 4096, "clips a step (the paper: 128)")
     frames: int = number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
-    window: int = number(20, 4, 100, "W, mel frames (10 ms) about a video frame")
+    audio: str = choice(
+        "whisper", ("whisper", "mel"), "what hears: Whisper's features (ours) or the log-mel (the paper)"
+    )
+    window: int = number(
+        20, 4, 100, "W, 1/100 s about a video frame: so many mel frames, half as many of Whisper's features"
+    )
     dim: int = number(128, 16, 2048, "width C of the Transformer and of the intensity token", step=4)
     depth: int = number(2, 1, 48, "layers of Phi and of the audio encoder")
     keys: int = number(2, 1, 64, "frames a clip that are decoded for the image losses and e_img")

@@ -6,17 +6,17 @@ A clip is a :class:`emolib.corpus.clips.Clip`; ``ame`` an :class:`emolib.ame.Ame
 import torch
 from torch import Tensor
 
-from emolib.eac import Eac, emotion_code, predict
+from emolib.eac import Eac, Windows, emotion_code, predict
 from emolib.emotions import EMOTIONS
 from emolib.face.model import Coefficients
-from emolib.media.audio import mel, mel_windows
 from emolib.media.pictures import to_tensor
+from emolib.speech.ears import EARS
 
 
 @torch.no_grad()
 def generate(eac: Eac, clip, z_emo: Tensor, mu: float | None = None) -> tuple[Coefficients, Tensor]:
     """(theta_hat, sigma (T,C)): the coefficients of ``clip`` with beta predicted from its sound."""
-    windows = mel_windows(mel(clip.audio()), clip.n_frames, clip.fps, eac.config["window"])
+    windows = Windows.of(eac, clip.audio(), clip.n_frames, clip.fps)
     beta, sigma = predict(eac, windows, z_emo, clip.intensity if mu is None else mu)
     return clip.coefficients().replace(beta=beta.cpu()), sigma.cpu()
 
@@ -25,7 +25,7 @@ def generate(eac: Eac, clip, z_emo: Tensor, mu: float | None = None) -> tuple[Co
 def condition(eac: Eac, ame, clip, modality: str = "text") -> Tensor:
     """Code (D,) of a clip's emotion as in Sec. 4.2: its label as text, its own audio, or its middle frame as image."""
     if modality == "audio":
-        return eac.embed_audio(torch.from_numpy(mel(clip.audio()))[None])[0]
+        return eac.embed_audio(torch.from_numpy(EARS[eac.config["audio"]].hear(clip.audio()))[None])[0]
     if modality == "image":
         return ame.image(to_tensor(clip.frames([clip.n_frames // 2])))[0].float()
     return emotion_code(eac, ame, clip.emotion)
@@ -36,7 +36,7 @@ def emotion_codes(eac: Eac, ame, clips) -> dict[str, tuple[Tensor, Tensor]]:
     words = {emotion: emotion_code(eac, ame, emotion) for emotion in EMOTIONS}
     found = {}
     for clip in clips:
-        windows = mel_windows(mel(clip.audio()), clip.n_frames, clip.fps, eac.config["window"])
+        windows = Windows.of(eac, clip.audio(), clip.n_frames, clip.fps)
         beta, sigma = predict(eac, windows, words[clip.emotion], clip.intensity)
         found[clip.clip_id] = (beta.cpu(), sigma.cpu())
     return found

@@ -38,6 +38,7 @@ from emolib.media.video import VideoWriter
 from emolib.media.voice import Source as Spoken
 from emolib.media.voice import Voice, read_voice
 from emolib.motion import add_blinks, head_motion
+from emolib.speech.ears import Passing
 from emolib.weights import PRETRAINED, verify
 from emolib.words import UNDERSTOOD, Understood, understand
 
@@ -282,7 +283,7 @@ class Talker:
         )  # so that a longer voice begins like a shorter one
         log_mel, n_samples = request.voice.log_mel, request.voice.n_samples
         n_frames = frame_count(n_samples, request.fps)
-        heard = Windows(log_mel, frame_count(n_samples, EAC_FPS), EAC_FPS, self.eac.config["window"])
+        heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
         beta, sigma = predict(self.eac, heard, self.embed(request.emotion), request.intensity)
         beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
         motion = head_motion(log_mel, n_frames, request.fps, moving)
@@ -294,6 +295,10 @@ class Talker:
             pose = pose + torch.from_numpy(motion).to(pose)
         return own.expand(n_frames).replace(beta=beta, pose=pose), sigma
 
+    def _heard(self, voice: Voice):
+        """What EAC hears of a voice: its log-mel, or Whisper's features as they come."""
+        return voice.log_mel if self.eac.config["audio"] == "mel" else Passing(voice.blocks, voice.n_samples)
+
     @torch.no_grad()
     def embed(self, emotion: str | Understood | tuple[np.ndarray, Face] | Voice) -> Tensor:
         """z_emo (D,) of Eq. 2 for words, a face in a picture, or a voice."""
@@ -301,7 +306,9 @@ class Talker:
         if isinstance(emotion, str):
             return emotion_code(self.eac, self.ame, emotion)
         if isinstance(emotion, Voice):
-            return self.eac.embed_audio(torch.from_numpy(emotion.log_mel)[None].to(self.device))[0]
+            heard = self._heard(emotion)
+            heard = heard[np.arange(len(heard))]
+            return self.eac.embed_audio(torch.from_numpy(heard)[None].to(self.device))[0]
         if self.eac.encoding != "clip":
             raise EmolibError(f"the EAC variant {self.eac.config['variant']} takes no image as emotion; give a text")
         picture, face = emotion

@@ -29,10 +29,13 @@ def save_weights(
         for k, v in state.items()
     }
     with replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as files here are; safetensors would let nobody else read them
         try:
             save_file(tensors, temporary, metadata={"config": json.dumps(config)})
         except SafetensorError as error:  # its name for a full disk, too
             raise EmolibError(f"cannot write {path} ({error}); make room or choose another output") from None
+        temporary.chmod(mode)
     return Path(path)
 
 

@@ -1,7 +1,8 @@
-"""Makes the frozen judges that ship: two emotion nets and SyncNet, from people, voices and sentences that are in no corpus.
+"""Makes the frozen judges that ship: two emotion nets, the image tower and SyncNet, from people, voices and sentences of no corpus.
 
-    python scripts/train_judges.py                    hours (2 cores: 2 s a person and take, then half an hour); goes on if interrupted
-    python scripts/train_judges.py --go-on            starts from the weights that ship; the manifest names them as parents
+    python scripts/train_judges.py                       hours (2 cores: 2 s a person and take, then an hour); goes on if interrupted
+    python scripts/train_judges.py --go-on --first 2000  starts from the weights that ship; the manifest names them as parents
+    python scripts/train_judges.py --only emotion_efd    the others stay as they are
 
 Draws the crowd into a folder, trains, measures on people held out, and writes data/pretrained/judges with a manifest: who was learnt from,
 which seed, sentences and voices, how good on whom. Natural voices need the extra ``voices``.
@@ -16,106 +17,123 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from emolib.ame import Ame
 from emolib.corpus.crowd import draw_crowd
 from emolib.critics.emotion import EmotionNet
-from emolib.critics.lipsync import VIDEO, LipSync, cut_frames, window_auc
-from emolib.files import write_atomic
+from emolib.critics.sync import SyncNet, cut_windows, inside, sync_auc
+from emolib.files import replacing, write_atomic
 from emolib.metrics.confusion import accuracy, confusion
-from emolib.train.crowd import CrowdEmotion, CrowdSync, People, crowd_bank, sound_bank
-from emolib.train.loop import train
+from emolib.prompts import TEMPLATES
+from emolib.train.crowd import CrowdClip, CrowdEmotion, CrowdSync, People, crowd_bank, mouth_bank
+from emolib.train.loop import read_record, train
 from emolib.weights import PRETRAINED, sha256
 from synthface.crowd import SEED
 
 TARGET = PRETRAINED / "judges"
 HELD_OUT = 40  # people of each kind that are only measured on: the last ones
+JUDGES = ("emotion_loss", "clip", "emotion_efd", "sync")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--people", type=int, default=2000, help="of whom stills are drawn; half of them for each emotion net"
+        "--people",
+        type=int,
+        default=2000,
+        help="of whom stills are drawn: half for the judge of EFD, half for the others",
     )
     parser.add_argument("--speakers", type=int, default=600, help="of whom two clips each are drawn, for SyncNet")
     parser.add_argument("--emotion-steps", type=int, default=6000)
+    parser.add_argument("--clip-steps", type=int, default=4000)
     parser.add_argument("--sync-steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument(
+        "--precision", choices=("no", "bf16"), default="no", help="bf16 where the machine is fast in it"
+    )
+    parser.add_argument("--only", nargs="+", choices=JUDGES, default=JUDGES)
     parser.add_argument("--go-on", action="store_true", help="start from the weights that ship")
     parser.add_argument("--crowd", type=Path, default=Path(".checkpoints/crowd"))
     parser.add_argument("--first", type=int, default=0, help="number of the first person: others than a parent's")
     arguments = parser.parse_args()
-    numbers = range(arguments.first, arguments.first + arguments.people)
-    stills = draw_crowd(arguments.crowd, "stills", numbers)[0].parent
-    clips = draw_crowd(arguments.crowd, "clips", range(numbers.start, numbers.start + arguments.speakers))[0].parent
-    half = arguments.people // 2 - HELD_OUT
-    manifest: dict = {"command": "make judges", "files": {}, "judges": {}}
-    for kind, first in (("loss", numbers.start), ("efd", numbers.start + 1)):
-        people, out = People(stills, first, half), People(stills, first + 2 * half, HELD_OUT)
-        path, parent = _place(f"emotion_{kind}", arguments)
-        training = CrowdEmotion(
-            kind=kind,
-            people=people,
-            parent=parent,
-            steps=arguments.emotion_steps,
-            seed=arguments.seed,
-            batch_size=64,
-            lr=2e-3,
-        )
-        train(training, path, checkpoints=arguments.crowd / "training" / kind)
-        bank = crowd_bank(out, arguments.seed)
-        net = EmotionNet.load(path)
-        scores = {
-            "accuracy": accuracy(confusion(net, bank)),
-            "composites": accuracy(confusion(net, bank, composites=True)),
-        }
-        _note(manifest, path, people, out, scores, parent)
+    note = TARGET / "manifest.json"
+    manifest = json.loads(note.read_text()) if note.is_file() else {"files": {}, "judges": {}}
+    manifest |= {"command": "make judges", "seed_of_the_crowd": SEED}
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name in arguments.only:
+        path, parent = _place(name, arguments)
+        learnt, out, scores = (_sync if name == "sync" else _emotion)(name, path, parent, arguments, manifest)
+        with replacing(TARGET / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+        manifest["files"][path.name] = sha256(path)
+        manifest["judges"][name] = {
+            "learnt from": f"{learnt.count} people, every {learnt.step}. from number {learnt.first}",
+            "measured on": f"{out.count} people, every {out.step}. from number {out.first}",
+            "parent": sha256(parent) if parent else None,
+            "code": read_record(path).get("code"),
+        } | {key: round(float(value), 4) for key, value in scores.items()}
+        write_atomic(note, json.dumps(manifest, indent=1) + "\n")
+        print(name, json.dumps(manifest["judges"][name], indent=1))
+
+
+def _place(name: str, arguments: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Where a judge is trained, and a copy of the one that ships to start from: that one is written over."""
+    folder, shipped = arguments.crowd / "training", TARGET / f"{name}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    parent = folder / f"parent_{shipped.name}"
+    if arguments.go_on and shipped.is_file() and not parent.is_file():
+        shutil.copyfile(shipped, parent)
+    return folder / shipped.name, parent if arguments.go_on and parent.is_file() else None
+
+
+def _emotion(name: str, path: Path, parent: Path | None, arguments: argparse.Namespace, _) -> tuple:
+    """Trains and measures what sees stills. The judge of EFD has the odd people, the others the even ones."""
+    first, count = arguments.first + (name == "emotion_efd"), arguments.people // 2 - HELD_OUT
+    stills = draw_crowd(arguments.crowd, "stills", range(first, first + arguments.people, 2))[0].parent
+    people, out = People(stills, first, count), People(stills, first + 2 * count, HELD_OUT)
+    how = {"people": people, "parent": parent, "seed": arguments.seed, "precision": arguments.precision}
+    how |= {"batch_size": 64, "lr": 2e-3}
+    if name == "clip":
+        training = CrowdClip(templates=TEMPLATES, steps=arguments.clip_steps, **how)
+    else:
+        training = CrowdEmotion(kind=name.removeprefix("emotion_"), steps=arguments.emotion_steps, **how)
+    train(training, path, checkpoints=arguments.crowd / "training" / name)
+    see = Ame.load(path).similarity if name == "clip" else EmotionNet.load(path)
+    bank = crowd_bank(out, arguments.seed)
+    return people, out, {
+        "accuracy": accuracy(confusion(see, bank)),
+        "composites": accuracy(confusion(see, bank, composites=True)),
+    }  # fmt: skip
+
+
+def _sync(_, path: Path, parent: Path | None, arguments: argparse.Namespace, manifest: dict) -> tuple:
+    """Trains and measures SyncNet; ``manifest`` gets the voices and sentences."""
+    numbers = range(arguments.first, arguments.first + arguments.speakers)
+    clips = draw_crowd(arguments.crowd, "clips", numbers)[0].parent
     people = People(clips, numbers.start, arguments.speakers - HELD_OUT, 1)
     out = People(clips, numbers.start + people.count, HELD_OUT, 1)
-    path, parent = _place("sync", arguments)
     training = CrowdSync(
         people=people, parent=parent, steps=arguments.sync_steps, seed=arguments.seed, batch_size=96, lr=1e-3
     )
     train(training, path, checkpoints=arguments.crowd / "training" / "sync")
-    _note(manifest, path, people, out, heard_right(LipSync.load(path), out, arguments.seed), parent)
-    said = [np.load(file)[name] for file in people.files + out.files for name in ("voices", "texts")]
-    manifest |= {"voices": _all(said[::2]), "sentences": _all(said[1::2]), "seed_of_the_crowd": SEED}
-    write_atomic(TARGET / "manifest.json", json.dumps(manifest, indent=1) + "\n")
-    print(json.dumps(manifest["judges"], indent=1))
-
-
-def _place(name: str, arguments: argparse.Namespace) -> tuple[Path, Path | None]:
-    """Where a judge lies, and a copy of what ships to start from: the original is written over."""
-    TARGET.mkdir(parents=True, exist_ok=True)
-    path = TARGET / f"{name}.safetensors"
-    parent = arguments.crowd / "training" / f"parent_{path.name}"
-    if arguments.go_on and path.is_file() and not parent.is_file():
-        parent.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, parent)
-    return path, parent if arguments.go_on and parent.is_file() else None
-
-
-def _note(manifest: dict, path: Path, people: People, out: People, scores: dict, parent: Path | None) -> None:
-    """Writes into ``manifest`` who learnt from whom, and how well."""
-    manifest["files"][path.name] = sha256(path)
-    manifest["judges"][path.stem] = {
-        "learnt from": f"{people.count} people, every {people.step}. from number {people.first}",
-        "measured on": f"{out.count} people, every {out.step}. from number {out.first}",
-        "parent": sha256(parent) if parent else None,
-    } | {name: round(float(value), 4) for name, value in scores.items()}
+    for key, name in (("voices", "voices"), ("sentences", "texts")):
+        arrays = [np.load(file)[name] for file in people.files + out.files]
+        manifest[key] = sorted({str(said) for array in arrays for said in array.ravel()} | set(manifest.get(key, ())))
+    return people, out, heard_right(SyncNet.load(path), out, arguments.seed)
 
 
 @torch.no_grad()
-def heard_right(net: LipSync, people: People, seed: int) -> dict[str, float]:
+def heard_right(net: SyncNet, people: People, seed: int) -> dict[str, float]:
     """AUC of windows in sync against those of the same clip five frames or more away, and mean distances by shift."""
-    mouths, sounds = sound_bank(people)
-    moments = torch.arange(VIDEO // 2, mouths.shape[1] - VIDEO // 2)
-    pairs = [[x.numpy() for x in net(cut_frames(m, moments), s[moments].float())] for m, s in zip(mouths, sounds)]
-    apart = [np.linalg.norm(video[:, None] - audio[None], axis=-1) for video, audio in pairs]
+    bank = mouth_bank(people)
+    apart = list(_apart(net, bank.mouths, bank.sounds))
     shifts = {f"distance at {40 * k} ms": np.mean([np.diagonal(d, k).mean() for d in apart]) for k in (0, 2, 4, 7)}
-    return {"auc": window_auc(apart, seed=seed)} | shifts
+    return {"auc": sync_auc(apart, seed=seed)} | shifts
 
 
-def _all(arrays: Iterable[np.ndarray]) -> list[str]:
-    return sorted({str(name) for array in arrays for name in array.ravel()})
+def _apart(net: SyncNet, mouths, sounds) -> Iterable[np.ndarray]:
+    for mouth, sound in zip(mouths, sounds):
+        video, audio = (x.numpy() for x in net(*cut_windows(mouth, sound, inside(mouth))))
+        yield np.linalg.norm(video[:, None] - audio[None], axis=-1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 from emolib.face.appearance import fit_colour
 from emolib.face.exact import product
 from emolib.face.model import Coefficients
-from synthface.expressions import EMOTIONS, VISEMES, performance
+from synthface.expressions import EMOTIONS, VISEMES, Style, performance
 from synthface.photo import SUPERSAMPLE, Scene, photograph
 from synthface.randomise import crop_jitter, degrade, randomised, randomised_scene
 from synthface.synth import Studio, named_rng
@@ -74,3 +74,21 @@ def _tensor(array: np.ndarray):
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def true_actions(people: int) -> tuple[np.ndarray, np.ndarray]:
+    """What ``people`` of the crowd's kind do: ARKit actions (people * 8 * FRAMES, 52) of single frames, and the emotions' numbers.
+
+    Nobody is drawn: they act as :func:`sit_for_judges` lets them, at levels of their own.
+    """
+    actions, emotions = [], []
+    for number in range(people):
+        rng = named_rng(SEED, "actions", number)
+        style = Style.sample(rng)
+        for emotion, name in enumerate(EMOTIONS):
+            level = 1 if name == "neutral" else int(rng.integers(1, 4))
+            said = [(str(s), 0.12 * k, 0.12 * (k + 1)) for k, s in enumerate(rng.choice(list(VISEMES), 12))]
+            arkit, _ = performance(name, level, said, _LENGTH, 25.0, style, rng)
+            actions.append(arkit[np.sort(rng.choice(np.arange(*_WITHIN), FRAMES, replace=False))])
+            emotions += [emotion] * FRAMES
+    return np.concatenate(actions), np.array(emotions)

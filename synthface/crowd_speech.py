@@ -13,7 +13,7 @@ from synthface.expressions import EMOTIONS, performance
 from synthface.photo import SUPERSAMPLE, Scene, photograph
 from synthface.randomise import crop_jitter, degrade, randomised, randomised_scene
 from synthface.room import recorded
-from synthface.speech import Speaker, Speech, _expressive, prosody, speak
+from synthface.speech import Speaker, Speech, expressive, prosody, spoken
 from synthface.synth import FPS, Studio, named_rng
 
 SECONDS = 2.0  # of a clip
@@ -26,7 +26,7 @@ ESPEAK = {
         ("female", ("f1", "f2", "f3", "f5", "Annie", "belinda", "linda", "steph", "anika", "Alicia", "aunty")),
     )
 }
-NATURAL = {sex: names[1::4] for sex, names in natural.VOICES.items()}
+NATURAL = natural.CROWD
 _WHO = (
     "the captain|a quiet nurse|my uncle|the gardener|their lawyer|an old painter|the cook|a tall guard|her sister|the pilot|a poet|"
     "two students|the mayor|his grandmother|a plumber|the choir"
@@ -62,22 +62,14 @@ def voice_of(number: int, sex: str, rng: np.random.Generator) -> str:
 def say(text: str, speaker: Speaker, emotion: str, level: int, rng: np.random.Generator) -> Speech:
     """``text`` by ``speaker``, whose voice is any of :data:`ESPEAK` or :data:`NATURAL`, in their room, SECONDS long."""
     how = prosody(emotion, level, speaker, rng)
-    what = {name: getattr(how, name) for name in ("rate", "pitch", "range", "gap", "tract", "tune")}
-    if speaker.voice.startswith("en"):  # espeak's are called by their language
-        spoken = speak(text, speaker.voice, **what)
-        said = Speech(spoken.audio, [(f"={group}", a, b) for group, a, b in spoken.visemes], text)
-    else:
-        found = natural.speak(text, speaker.voice, **what)
-        said = Speech(
-            found.audio, [(f"={natural.IPA_CLASS.get(sign, 'sil')}", a, b) for sign, a, b in found.phones], text
-        )
+    said = spoken(text, speaker.voice, how)
     audio = np.zeros(round(SECONDS * SAMPLE_RATE), np.float32)
     first = (
         int(rng.uniform(0.02, 0.2) * SAMPLE_RATE)
         if said.seconds > SECONDS - 0.3
         else int(rng.uniform(0.1, 0.9) * (len(audio) - len(said.audio)))
     )
-    kept = _expressive(said.audio, how, rng)[: len(audio) - first]
+    kept = expressive(said.audio, how, rng)[: len(audio) - first]
     kept[-160:] *= np.linspace(1, 0, len(kept[-160:]), dtype=np.float32)
     audio[first : first + len(kept)] = kept
     start = first / SAMPLE_RATE
@@ -96,9 +88,8 @@ def speak_for_judges(studio: Studio, number: int) -> list[tuple[np.ndarray, np.n
         emotion = str(rng.choice(EMOTIONS))
         level, text = 1 if emotion == "neutral" else int(rng.integers(1, 4)), sentence(rng)
         said = say(text, speaker, emotion, level, rng)
-        visemes = [(name[1:], a, b) for name, a, b in said.phonemes]
         count = round(SECONDS * FPS)
-        arkit, pose = performance(emotion, level, visemes, count, float(FPS), style, rng)
+        arkit, pose = performance(emotion, level, said.visemes, count, float(FPS), style, rng)
         pose, landmarks = studio.framed(body, arkit, pose, rng)
         who, where = body, scene
         if take:

@@ -4,15 +4,11 @@ espeak-ng says how words are pronounced; a few of its signs are replaced as koko
 voices were made to be used with. Numbers are those of Kokoro-82M's own table of signs.
 """
 
-import _ctypes
-import ctypes
 import functools
 import re
 
-import espeakng_loader
-
 from emolib.errors import EmolibError
-from synthface.speech import _DONT_EXIT, _LOCK, _RETRIEVAL, _UTF8
+from synthface import espeak
 
 PUNCTUATION = ';:,.!?—…"“” '
 STRESS, LONG = "ˈˌ", "ː"
@@ -32,28 +28,10 @@ _CLASSES = {
 }  # fmt: skip
 IPA_CLASS = {sign: group for group, signs in _CLASSES.items() for sign in signs}
 _REPLACED = (("r", "ɹ"), ("x", "k"), ("ɬ", "l"), ("ʲ", "j"), ("ɫ", "l"), ("ɝ", "ɜ"))
-_IPA = 0x02  # of espeak_TextToPhonemes: IPA, no ties
 _MARKS = "\u0329\u0361\u200d"  # a syllabic consonant, a tie, a joiner: marks on a phone, no phones
 
 
-@functools.cache
-def _phonemised(text: str, accent: str) -> str:
-    """``text`` without punctuation in espeak-ng's IPA. Loaded afresh, as :func:`synthface.speech.speak` does: it keeps state."""
-    with _LOCK:
-        library = ctypes.CDLL(espeakng_loader.get_library_path())
-        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        try:
-            library.espeak_Initialize(_RETRIEVAL, 0, str(espeakng_loader.get_data_path()).encode(), _DONT_EXIT)
-            if library.espeak_SetVoiceByName(accent.encode()):
-                raise EmolibError(f"espeak-ng has no accent '{accent}'; expected en-us or en (British)")
-            kept = ctypes.create_string_buffer(text.encode())
-            left, parts = ctypes.c_void_p(ctypes.addressof(kept)), []
-            while left.value:  # one clause a call; it moves the pointer on
-                parts.append(library.espeak_TextToPhonemes(ctypes.byref(left), _UTF8, _IPA).decode())
-        finally:
-            library.espeak_Terminate()
-            _ctypes.dlclose(library._handle)
-    return " ".join(part.strip() for part in parts)
+_pronounced = functools.cache(espeak.ipa)
 
 
 def phones(text: str, accent: str = "en-us") -> str:
@@ -63,7 +41,7 @@ def phones(text: str, accent: str = "en-us") -> str:
     """
     pieces = re.split(r"\s*([;:,.!?—…]+)\s*", text)
     said = "".join(
-        (_phonemised(p, accent) if k % 2 == 0 else p[0] + " ") for k, p in enumerate(pieces) if p.strip()
+        (_pronounced(p, accent) if k % 2 == 0 else p[0] + " ") for k, p in enumerate(pieces) if p.strip()
     ).strip()
     for old, new in _REPLACED:
         said = said.replace(old, new)

@@ -7,8 +7,8 @@ to the sound: that is the prosody of :class:`synthface.speech.Prosody`, in the s
 
 import functools
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,10 @@ VOICES = {
         "bm_george", "bm_lewis",
     ),
 }  # fmt: skip
+# Who speaks where: to the judges alone, in tests alone, in training.
+CROWD = {sex: names[1::4] for sex, names in VOICES.items()}
+TEST = {sex: names[3::4] for sex, names in VOICES.items()}
+TRAIN = {sex: tuple(n for n in VOICES[sex] if n not in CROWD[sex] + TEST[sex]) for sex in VOICES}
 OCTAVE = 50.0  # steps of Prosody.pitch
 CALM_PITCH, CALM_RANGE, CALM_RATE = 45.0, 48.0, 165.0  # of Prosody, where nothing is changed
 _RATE, _FRAME = 24000, 600  # of the model's sound: samples a second, samples a frame
@@ -37,8 +41,7 @@ _EARLY = 3  # frames that the sound comes before its sign: measured (vowels loud
 _VOICED = 40.0  # Hz: less is no voice
 
 
-@dataclass(frozen=True)
-class Spoken:
+class Spoken(NamedTuple):
     """audio: float32 (n,) at 16 kHz. phones: (IPA sign, start s, end s) without gaps; "_" is silence."""
 
     audio: np.ndarray

@@ -1,27 +1,21 @@
-"""Synthetic speech: espeak-ng's voice with the time of every phoneme, and prosody that carries an emotion.
-
-espeak-ng keeps state between utterances (the phase of its pitch flutter, its random numbers), so the same words would sound different
-after other words. :func:`speak` loads the library afresh for each utterance (about 1 ms; an utterance takes about 20): same arguments,
-same samples, in any order and any process.
+"""Synthetic speech: espeak-ng's or natural voices with the time of every phoneme, and prosody that carries an emotion.
 
 Prosody of emotions: Scherer, "Vocal communication of emotion", Speech Communication 40, 2003, Table 2; Banse and Scherer,
 "Acoustic profiles in vocal emotion expression", J. Pers. Soc. Psychol. 70(3), 1996; Juslin and Laukka, "Communication of emotions in
 vocal expression and music performance", Psychol. Bull. 129(5), 2003, Table 7. They say up or down, seldom how much: the figures are ours.
 """
 
-import _ctypes
-import ctypes
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import espeakng_loader
 import numpy as np
 from scipy.signal import butter, sosfilt
 
 from emolib.errors import EmolibError
 from emolib.media.audio import SAMPLE_RATE, resample
+from synthface import espeak, natural
 from synthface.expressions import EMOTIONS
+from synthface.ipa import IPA_CLASS
 from synthface.phrases import SENTENCES
 from synthface.room import Room, recorded
 
@@ -32,9 +26,11 @@ __all__ = [
     "Prosody",
     "Speaker",
     "Speech",
+    "expressive",
     "prosody",
     "say",
     "speak",
+    "spoken",
     "utter",
 ]
 
@@ -74,7 +70,8 @@ DIPHTHONGS = {
 
 @dataclass(frozen=True)
 class Speech:
-    """audio: float32 (n,) at 16 kHz. phonemes: (espeak mnemonic without stress, start s, end s), without gaps. text: what is said."""
+    """audio: float32 (n,) at 16 kHz. phonemes: (name, start s, end s), without gaps; names are espeak's without stress, of natural voices
+    the IPA's. text: what is said."""
 
     audio: np.ndarray
     phonemes: list[tuple[str, float, float]]
@@ -90,68 +87,10 @@ class Speech:
         """(viseme class, start s, end s); a diphthong or affricate is two."""
         out = []
         for name, start, end in self.phonemes:
-            classes = DIPHTHONGS.get(name) or (PHONEME_CLASS.get(name, OTHER),)
+            classes = DIPHTHONGS.get(name) or (PHONEME_CLASS.get(name) or IPA_CLASS.get(name, OTHER),)
             edges = np.linspace(start, end, len(classes) + 1).tolist()
             out += list(zip(classes, edges[:-1], edges[1:]))
         return out
-
-
-class _Name(ctypes.Union):
-    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
-
-
-class _Event(ctypes.Structure):
-    """``espeak_EVENT`` of espeak-ng's speak_lib.h."""
-
-    _fields_ = (
-        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int), ("audio_position", ctypes.c_int), ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p), ("id", _Name),
-    )  # fmt: skip
-
-
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-_RETRIEVAL, _PHONEME_EVENTS, _DONT_EXIT, _UTF8 = 1, 1, 0x8000, 1
-_LIST_TERMINATED, _PHONEME = 0, 7
-_RATE, _VOLUME, _PITCH, _RANGE, _WORDGAP = 1, 2, 3, 4, 7
-_LOCK = threading.Lock()  # the library has one state a process
-
-
-def _synthesise(text: str, voice: str, parameters: dict[int, int]):
-    """-> int16 samples, sampling rate, [(mnemonic, sample at which it starts)]."""
-    blocks, marks = [], []
-
-    @_Callback
-    def receive(samples, n, events):
-        if samples and n > 0:
-            blocks.append(np.ctypeslib.as_array(samples, (n,)).copy())
-        i = 0
-        while events[i].type != _LIST_TERMINATED:
-            if events[i].type == _PHONEME:
-                marks.append((events[i].id.string.decode(errors="replace"), events[i].sample))
-            i += 1
-        return 0
-
-    with _LOCK:
-        library = ctypes.CDLL(espeakng_loader.get_library_path())
-        try:
-            data = str(espeakng_loader.get_data_path()).encode()
-            rate = library.espeak_Initialize(_RETRIEVAL, 0, data, _PHONEME_EVENTS | _DONT_EXIT)
-            library.espeak_SetSynthCallback(receive)
-            library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-            if library.espeak_SetVoiceByName(voice.encode()):
-                raise EmolibError(
-                    f"espeak-ng has no voice '{voice}'; expected e.g. en-us, en+f3 or {VOICES['male'][0]}"
-                )
-            for key, value in parameters.items():
-                library.espeak_SetParameter(key, value, 0)
-            encoded = text.encode() + b"\0"
-            library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded)), 0, 1, 0, _UTF8, None, None)
-            library.espeak_Synchronize()
-        finally:
-            library.espeak_Terminate()
-            _ctypes.dlclose(library._handle)  # its variables start anew with the next utterance
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.int16), rate, marks
 
 
 def speak(
@@ -164,11 +103,11 @@ def speak(
     gap, tract, tune: as in :class:`Prosody`. Raises :class:`EmolibError` for an unknown voice or a text with nothing to say.
     """
     # Sound played faster by ``tract`` has its resonances that much higher; the words are said that much slower before.
-    limits = {_RATE: (rate / tract, 80, 450), _PITCH: (pitch, 0, 100), _RANGE: (range, 0, 100)}
+    limits = {espeak.RATE: (rate / tract, 80, 450), espeak.PITCH: (pitch, 0, 100), espeak.RANGE: (range, 0, 100)}
     parameters = {key: round(min(max(value, low), high)) for key, (value, low, high) in limits.items()}
-    parameters |= {_VOLUME: 80, _WORDGAP: round(100 * max(gap, 0.0))}
+    parameters |= {espeak.VOLUME: 80, espeak.WORDGAP: round(100 * max(gap, 0.0))}
     said = text.rstrip(" .?!") + tune if tune else text
-    samples, espeak_rate, marks = _synthesise(said, voice, parameters)
+    samples, espeak_rate, marks = espeak.synthesise(said, voice, parameters)
     espeak_rate = 50 * round(
         espeak_rate * tract / 50
     )  # a factor in common with 16000 keeps the resampling filter short
@@ -285,8 +224,8 @@ def _smooth_noise(n: int, hertz: float, rng: np.random.Generator) -> np.ndarray:
     return np.interp(np.arange(n) * (4 * hertz / SAMPLE_RATE), np.arange(len(knots)), knots)
 
 
-def _expressive(audio: np.ndarray, how: Prosody, rng: np.random.Generator) -> np.ndarray:
-    """Voice quality that espeak does not have: brightness, breath, jitter, tremor, loudness. Phoneme times stay (within 0.5 ms)."""
+def expressive(audio: np.ndarray, how: Prosody, rng: np.random.Generator) -> np.ndarray:
+    """Voice quality that no voice here has of itself: brightness, breath, jitter, tremor, loudness. Phoneme times stay (within 0.5 ms)."""
     n = len(audio)
     seconds = np.arange(n) / SAMPLE_RATE
     out = audio - np.mean(audio)
@@ -306,16 +245,18 @@ def _expressive(audio: np.ndarray, how: Prosody, rng: np.random.Generator) -> np
     return np.tanh(out).astype(np.float32)  # full scale is never passed, loud voices saturate as in a microphone
 
 
-def _spoken(text: str, voice: str, how: Prosody) -> Speech:
-    return speak(
-        text, voice, rate=how.rate, pitch=how.pitch, range=how.range, gap=how.gap, tract=how.tract, tune=how.tune
-    )
+def spoken(text: str, voice: str, how: Prosody) -> Speech:
+    """``text`` by espeak-ng, or by a natural ``voice`` (of :data:`synthface.natural.VOICES`), before :func:`expressive`."""
+    what = {name: getattr(how, name) for name in ("rate", "pitch", "range", "gap", "tract", "tune")}
+    if voice.startswith("en"):  # espeak's are called by their language
+        return speak(text, voice, **what)
+    return Speech(*natural.speak(text, voice, **what), text)
 
 
 def say(text: str, voice: str, how: Prosody, rng: np.random.Generator) -> Speech:
-    """``text`` in ``voice`` (one of :data:`VOICES`) with prosody ``how``; ``rng`` draws the small irregularities of a living voice."""
-    spoken = _spoken(text, voice, how)
-    return replace(spoken, audio=_expressive(spoken.audio, how, rng))
+    """``text`` in ``voice`` (see :func:`spoken`) with prosody ``how``; ``rng`` draws the small irregularities of a living voice."""
+    said = spoken(text, voice, how)
+    return replace(said, audio=expressive(said.audio, how, rng))
 
 
 def utter(
@@ -330,11 +271,11 @@ def utter(
         raise EmolibError("there are no sentences to say; give at least one")
     letters = 14.0 * how.rate / 165 * seconds  # English: about 14 letters a second at this rate
     near = sorted(range(len(sentences)), key=lambda i: (abs(len(sentences[i]) - letters), i))[:24]
-    drawn = [_spoken(sentences[i], speaker.voice, how) for i in rng.permutation(near)[:3]]
+    drawn = [spoken(sentences[i], speaker.voice, how) for i in rng.permutation(near)[:3]]
     best = min(drawn, key=lambda s: abs(s.seconds + 0.05 - seconds))
     audio = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
     first = max(0, int(rng.uniform(0.2, 0.8) * (len(audio) - len(best.audio))))
-    kept = _expressive(best.audio, how, rng)[: len(audio) - first]
+    kept = expressive(best.audio, how, rng)[: len(audio) - first]
     fade = min(160, len(kept))
     kept[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)  # no click
     audio[first : first + len(kept)] = kept

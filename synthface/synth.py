@@ -11,18 +11,19 @@ clips too, for the truth of what a model that never saw them should do.
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.arkit import INDEX
 from emolib.face.camera import CAMERA, FOCAL, project
 from emolib.face.exact import product, settled
 from emolib.face.loaders import default_path, load_face_model
 from emolib.face.model import FaceModel
-from synthface import speech
+from synthface import natural, speech
 from synthface.expressions import EMOTIONS, LEVELS, UNSEEN, Style, performance
 from synthface.heads import HeadSampler
 from synthface.people import Person
@@ -38,6 +39,7 @@ VOICED = {
     "angrily disgusted": "disgusted", "hatred": "angry", "awe": "surprised",
 }  # fmt: skip
 STRANGE = 0.6  # share of the train people that data.randomise changes
+VOICES = ("espeak", "natural", "mixed")  # of whom: all espeak's, all natural, or every second person
 TEST_EVERY = 4  # one sentence and one voice in four is for test people only
 
 
@@ -114,10 +116,13 @@ class Studio:
     """Makes clips, one after another; keeps the last person, so specs should come person by person.
 
     seed: of every draw. size: side of the frames, pixels. seconds: length of every clip. randomise: whether most of the train people
-    look like nobody, see :mod:`synthface.randomise`.
+    look like nobody, see :mod:`synthface.randomise`. voices: espeak, natural (the extra ``voices``) or mixed, person by person.
     """
 
-    def __init__(self, seed: int, size: int, seconds: float, randomise: bool = False):
+    def __init__(self, seed: int, size: int, seconds: float, randomise: bool = False, voices: str = "espeak"):
+        if voices not in VOICES:
+            raise EmolibError(f"voices are '{voices}'; expected one of {', '.join(VOICES)}")
+        self.voices = voices
         self.seed, self.size, self.seconds, self.frames = seed, size, seconds, round(seconds * FPS)
         self.randomise = randomise  # of train people, see :mod:`synthface.randomise`
         self.sampler, self.model = HeadSampler(seed), load_face_model(default_path())
@@ -135,6 +140,10 @@ class Studio:
             speaker = speech.Speaker.sample(rng, "female" if head.sex > 0.5 else "male")
             while _for_test(speaker.voice) != (split != "train"):
                 speaker = speech.Speaker.sample(rng, "female" if head.sex > 0.5 else "male")
+            if self.voices == "natural" or (self.voices == "mixed" and person % 2):
+                sets = natural.TRAIN if split == "train" else natural.TEST
+                own = sets["female" if head.sex > 0.5 else "male"]
+                speaker = replace(speaker, voice=str(named_rng(self.seed, "voice", person).choice(own)))
             self._cast = (person, (body, style, speaker, _project_head(self.model, head)))
         return self._cast[1]
 

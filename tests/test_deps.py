@@ -60,8 +60,12 @@ def test_shipped_weights_are_dependencies_of_those_who_read_them():
     assert "data/pretrained/dense.safetensors" in STAGES["02_fitting"]["deps"]
     assert "data/pretrained/dense.safetensors" not in STAGES["03_critics"]["deps"]
     assert all("data/pretrained/face_model.npz" in s["deps"] for s in STAGES.values())
-    assert "data/pretrained/foundation/landmarker.safetensors" in STAGES["02_fitting"]["deps"], "and no other file there"
-    assert not any(dep in ("data/pretrained", "data/pretrained/foundation") for s in STAGES.values() for dep in s["deps"])
+    assert "data/pretrained/foundation/landmarker.safetensors" in STAGES["02_fitting"]["deps"], (
+        "and no other file there"
+    )
+    assert not any(
+        dep in ("data/pretrained", "data/pretrained/foundation") for s in STAGES.values() for dep in s["deps"]
+    )
     assert {"data/pretrained/hef.safetensors", "data/pretrained/manifest.json"} <= set(STAGES["07_evaluation"]["deps"])
 
 

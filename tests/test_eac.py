@@ -11,6 +11,8 @@ from emolib.eac import VARIANTS, Eac, Windows, emotion_code, mix, predict, predi
 from emolib.errors import EmolibError
 from emolib.media.audio import mel_windows
 from emolib.metrics.landmarks import correlation, mouth_opening
+from emolib.speech.ears import Passing
+from emolib.speech.features import speech_features
 from emolib.train.eac import conditions
 
 SMALL = {"embedding_dim": 12, "window": 8, "frames": 8, "dim": 16, "depth": 2, "heads": 2, "audio_depth": 1}
@@ -106,7 +108,7 @@ def test_short_speech_is_one_pass():
 class Echo:
     """Stands for an EAC whose result is its input, so that every frame of a prediction is known."""
 
-    config = SMALL
+    config, heard = SMALL, (8, 80)
     beta_mean = torch.zeros(64)
 
     def __call__(self, windows, z_emo, mu):
@@ -134,13 +136,48 @@ def test_passes_are_blended():
 
 
 def test_windows_cut_from_a_mel_equal_the_whole_array():
-    mel = np.random.default_rng(0).normal(size=(200, 80)).astype(np.float32)
-    lazy = Windows(mel, 50, 25, 8)
+    mel, eac = np.random.default_rng(0).normal(size=(200, 80)).astype(np.float32), small()
+    lazy = Windows(eac, mel, 50, 25)
     whole = mel_windows(mel, 50, 25, 8)
     np.testing.assert_array_equal(lazy[17:33], whole[17:33])
-    eac = small()
     z_emo = torch.randn(12)
     torch.testing.assert_close(predict(eac, lazy, z_emo, 2.0), predict(eac, whole, z_emo, 2.0))
+
+
+def test_whisper_is_heard_in_a_window_of_the_same_time(tmp_path):
+    """Feature j speaks of j / 50 s: 0.2 s about the middle of frame t are features 2 t - 4 to 2 t + 5."""
+    eac = Eac(audio="whisper", dim=16, depth=1, heads=2, frames=8, window=20, audio_depth=1).eval()
+    assert eac.heard == (10, 768) and Eac().heard == (20, 80)
+    counted = np.arange(100, dtype=np.float32)[:, None].repeat(768, 1)
+    assert Windows(eac, counted, 40, 25)[10:11][0, :, 0].tolist() == list(range(16, 26))
+    heard = torch.randn(2, 16, 768)
+    assert torch.allclose(eac.embed_audio(heard).norm(dim=1), torch.ones(2))
+    with pytest.raises(EmolibError, match=r"0\.02 s of sound"):
+        eac.embed_audio(heard[:, :1])
+    again = Eac.load(eac.save(tmp_path / "eac.safetensors"))
+    windows = torch.randn(1, 8, 10, 768)
+    beta, sigma = eac(windows, torch.randn(1, 384), torch.ones(1))
+    assert beta.shape == (1, 8, 64) and sigma.shape == (1, 16) and again.config["audio"] == "whisper"
+    with pytest.raises(EmolibError, match="unknown ear 'nose'"):
+        Eac(audio="nose")
+
+
+def test_a_long_sound_passes_and_is_not_kept():
+    rng = np.random.default_rng(0)
+    sound = (0.1 * rng.normal(size=16000 * 8)).astype(np.float32)
+    begun = []
+
+    def blocks():
+        begun.append(1)
+        yield from np.split(sound, 16)
+
+    passing, whole = Passing(blocks, len(sound)), speech_features(sound)
+    assert len(passing) == len(whole) == 400
+    windows = mel_windows(passing, 100, 25, 10, 90, 50)
+    np.testing.assert_array_equal(windows, mel_windows(whole, 100, 25, 10, 90, 50))
+    assert len(passing._kept) < 250, "what lies before is forgotten"
+    np.testing.assert_array_equal(passing[np.arange(20)], whole[:20])
+    assert len(begun) == 2, "and read anew when asked for"
 
 
 def test_a_timeline_gives_each_frame_its_own_style():
@@ -197,8 +234,8 @@ def test_mouth_opening_and_correlation_by_hand():
 
 def test_conditions_stack_three_modalities_and_measure_their_angles():
     eac = small()
-    sample = SimpleNamespace(text=F.normalize(torch.randn(2, 12), dim=1), mel=torch.randn(2, 32, 80), image=None)
-    audio = eac.embed_audio(sample.mel)
+    sample = SimpleNamespace(text=F.normalize(torch.randn(2, 12), dim=1), heard=torch.randn(2, 32, 80), image=None)
+    audio = eac.embed_audio(sample.heard)
     sample.image = -audio  # 1 - cos = 2
     z_emo, apart = conditions(eac, sample)
     torch.testing.assert_close(z_emo, torch.stack([sample.text, audio, -audio], 1).flatten(0, 1))

@@ -77,7 +77,7 @@ class FirstNumber:
 def sample(clips=2, frames=3):
     theta = Coefficients.zeros(clips * frames)
     return training.Sample(
-        windows=torch.zeros(clips, frames, 4, 80), mel=torch.zeros(clips, 8, 80), mu=torch.ones(clips), text=torch.eye(8)[:clips],
+        windows=torch.zeros(clips, frames, 4, 80), heard=torch.zeros(clips, 8, 80), mu=torch.ones(clips), text=torch.eye(8)[:clips],
         image=torch.zeros(clips, 8), theta=theta, frame=torch.tensor([1, 2]), picture=torch.full((clips, 3, 4, 4), 0.4),
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ def test_the_weights_of_eq_5_are_the_papers():
 def test_l_clip_adds_two_angles():
     """e_audio = (1, 0); e_img at 90 degrees: 1; e_text at 60: 1 - .5; L_clip = 1.5."""
     eac = SimpleNamespace(encoding="clip", embed_audio=lambda mel: torch.tensor([[1.0, 0.0]]))
-    told = SimpleNamespace(mel=None, image=torch.tensor([[0.0, 1.0]]), text=torch.tensor([[0.5, math.sqrt(3) / 2]]))
+    told = SimpleNamespace(heard=None, image=torch.tensor([[0.0, 1.0]]), text=torch.tensor([[0.5, math.sqrt(3) / 2]]))
     z_emo, apart = training.conditions(eac, told)
     assert apart.item() == pytest.approx(1.5)
     torch.testing.assert_close(z_emo, torch.stack([told.text[0], torch.tensor([1.0, 0.0]), told.image[0]]))

@@ -164,7 +164,9 @@ def test_other_weights_are_refused(tmp_path):
 
 def test_foundation_is_whole_and_says_where_it_is_from():
     manifest = verify(WEIGHTS.parent)
-    assert set(manifest["files"]) == {path.name for path in WEIGHTS.parent.iterdir() if path.suffix in (".safetensors", ".npz")}
+    assert set(manifest["files"]) == {
+        path.name for path in WEIGHTS.parent.iterdir() if path.suffix in (".safetensors", ".npz")
+    }
     for name in manifest["files"]:
         assert manifest["origins"][name]["licence"] and name in (WEIGHTS.parent / "NOTICE").read_text()
     assert all((WEIGHTS.parent / f"LICENSE-{name}").is_file() for name in ("Apache-2.0", "MIT"))

@@ -1,7 +1,6 @@
 """The frozen judges: people, voices and sentences of no corpus; a SyncNet that hears by Whisper; what ships."""
 
 import functools
-import json
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ import torch
 from emolib.corpus import crowd as kept
 from emolib.corpus.crowd import draw_crowd
 from emolib.critics.emotion import EmotionNet
-from emolib.critics.lipsync import TOKENS, VIDEO, WIDTH, LipSync, cut_frames, sound_windows, window_auc
+from emolib.critics.shipped import FILES, NAMES, hashes, ship
+from emolib.critics.sync import TOKENS, VIDEO, WIDTH, SyncNet, cut_windows, inside, mouth_window, sync_auc
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.face.model import Coefficients
@@ -67,7 +67,7 @@ def test_a_bank_of_the_crowd_trains_a_net(tmp_path):
     np.savez(stills / "000005.npz", **vars(person()))
     people = People(stills, 5, 1)
     bank = crowd_bank(people, 0)
-    assert bank.images.shape == bank.composites.shape == bank.recast.shape == (16, FRAMES, 3, 96, 96)
+    assert bank.images.shape == bank.composites.shape == bank.recast.shape == (16, FRAMES, 3, kept.SIZE, kept.SIZE)
     assert bank.emotion.tolist() == [k for k in range(8) for _ in range(TAKES)]
     assert bank.intensity.tolist() == person().levels.reshape(-1).tolist()
     training = CrowdEmotion(kind="efd", people=people, steps=12, batch_size=8, lr=2e-3, seed=0)
@@ -109,19 +109,20 @@ def test_voices_and_sentences_of_the_crowd_are_in_no_corpus():
     assert all(set(NATURAL[sex]) < set(natural.VOICES[sex]) for sex in natural.VOICES)
 
 
-def test_sounds_lie_about_the_middle_of_their_frame():
+def test_windows_lie_about_the_middle_of_their_frame():
     """Feature j speaks of j / 50 s, frame t of (t + 1/2) / 25 s: of feature 2 t + 1."""
-    features = np.arange(40, dtype=np.float32)[:, None].repeat(WIDTH, 1)
-    windows = sound_windows(features, 20)
-    assert windows.shape == (20, TOKENS, WIDTH) and windows[8, :, 0].tolist() == [float(k) for k in range(12, 22)]
-    assert windows[0, 0, 0] == 0 and windows[19, -1, 0] == 39
+    features = torch.arange(40.0)[:, None].expand(40, WIDTH)
     mouths = torch.arange(20, dtype=torch.uint8)[:, None, None].expand(20, 48, 64)
-    assert (cut_frames(mouths, torch.tensor([4]))[0, :, 0, 0] * 255).tolist() == pytest.approx(list(range(VIDEO)))
+    assert inside(mouths).tolist() == list(range(4, 16))
+    seen, heard = cut_windows(mouths, features, torch.tensor([4, 8, 15]))
+    assert heard.shape == (3, TOKENS, WIDTH) and heard[1, :, 0].tolist() == list(range(12, 22))
+    assert cut_windows(mouths, features[:30], torch.tensor([15]))[1][0, -1, 0] == 29, "the last one is repeated"
+    assert (seen[0, :, 0, 0] * 255).tolist() == pytest.approx(list(range(VIDEO)))
 
 
 def test_the_area_under_the_curve_by_hand():
     sure, blind = np.ones((12, 12)) - np.eye(12), np.ones((12, 12))
-    assert window_auc([sure], seed=0) == 1 and window_auc([blind], seed=0) == 0.5 and window_auc([-sure], seed=0) == 0
+    assert sync_auc([sure], seed=0) == 1 and sync_auc([blind], seed=0) == 0.5 and sync_auc([-sure], seed=0) == 0
 
 
 def moving_mouth(count=60):
@@ -139,7 +140,7 @@ def moving_mouth(count=60):
 
 def test_syncnet_looks_at_clips_of_any_rate_and_refuses_short_ones(tmp_path):
     frames, audio = moving_mouth()
-    net = LipSync().eval()
+    net = SyncNet().eval()
     video, sound = net.embed(frames, audio)
     assert video.shape == sound.shape == (60 - VIDEO + 1, 128) and np.allclose(
         np.linalg.norm(video, axis=1), 1, atol=1e-5
@@ -149,13 +150,11 @@ def test_syncnet_looks_at_clips_of_any_rate_and_refuses_short_ones(tmp_path):
     with pytest.raises(EmolibError, match="the clip has 8 frames at 25 fps"):
         net.embed(frames[:8], audio[: 8 * 640])
     path = save_weights(tmp_path / "x.safetensors", {}, {"dim": 128})
-    with pytest.raises(EmolibError, match="something else than a SyncNet that hears by Whisper"):
-        LipSync.load(path)
+    with pytest.raises(EmolibError, match="something else than a SyncNet"):
+        SyncNet.load(path)
 
 
 def test_syncnet_learns_a_mouth_that_opens_with_the_sound(tmp_path):
-    from emolib.critics.sync import mouth_window
-
     frames, audio = moving_mouth()
     np.savez(tmp_path / "000000.npz", mouths=mouth_window(frames).numpy()[None], audio=audio[None])
     (tmp_path / "made.txt").write_text("here")
@@ -165,13 +164,31 @@ def test_syncnet_learns_a_mouth_that_opens_with_the_sound(tmp_path):
 
 
 def test_what_ships_is_whole_and_met_nobody():
-    manifest = verify(JUDGES, ["emotion_loss.safetensors", "emotion_efd.safetensors", "sync.safetensors"])
+    manifest = verify(JUDGES, [f"{name}.safetensors" for name in NAMES])
     assert manifest["seed_of_the_crowd"] == SEED and SEED not in range(100_000)
     assert not set(manifest["sentences"]) & set(speech.SENTENCES) and len(manifest["sentences"]) > 100
-    assert not set(manifest["voices"]) & {name for names in speech.VOICES.values() for name in names}
-    parity = {int(manifest["judges"][f"emotion_{kind}"]["learnt from"].split()[-1]) % 2 for kind in ("loss", "efd")}
-    assert len(parity) == 2, "the two emotion nets share nobody"
-    assert json.dumps(manifest).count("every 2. from number") == 4
+    met = {name for said in manifest["voices"] for name in said.split("+" if said[0] in "ab" else " ")}
+    assert not met & {
+        name for names in (*speech.VOICES.values(), *natural.TRAIN.values(), *natural.TEST.values()) for name in names
+    }
+    parity = {name: int(judge["learnt from"].split()[-1]) % 2 for name, judge in manifest["judges"].items()}
+    assert parity["emotion_efd"] == 1 and parity["emotion_loss"] == parity["clip"] == 0, "they share nobody"
+    for name in ("emotion_loss", "emotion_efd", "clip"):
+        assert "every 2. from number" in manifest["judges"][name]["learnt from"]
+
+
+def test_a_stage_gets_the_judges_or_a_sentence(tmp_path, monkeypatch):
+    ship(tmp_path)
+    found = {path.stem: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {path.stem: path.read_bytes() for path in FILES[:-1]} and set(hashes(tmp_path)) == set(NAMES)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in FILES:
+        (broken / path.name).write_bytes(path.read_bytes())
+    (broken / "sync.safetensors").write_bytes(b"cut off")
+    monkeypatch.setattr("emolib.critics.shipped.FILES", tuple(broken / path.name for path in FILES))
+    with pytest.raises(EmolibError, match="sync.safetensors are damaged"):
+        ship(tmp_path / "other")
 
 
 @pytest.mark.parametrize("kind", ["loss", "efd"])

@@ -16,6 +16,7 @@ from emolib.corpus.takes import Take
 from emolib.critics import judges as judging
 from emolib.critics.emotion import EmotionNet
 from emolib.critics.sync import SyncNet
+from emolib.eac import Eac
 from emolib.emotions import EMOTIONS
 from emolib.face.model import Coefficients
 from emolib.pipeline.stage import Stage
@@ -68,29 +69,32 @@ class Towers:
 @pytest.fixture(scope="module")
 def material():
     clips = Clips(Clip(e, i) for i, e in enumerate(["happy", "sad", "sad", "sad", "fear"]))
-    return Material(clips, Towers(), window=4, frames=FRAMES, keys=3, size=16)
+    return Material(clips, Towers(), ear="mel", frames=FRAMES, keys=3, size=16)
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), batch=st.integers(1, 12), onehot=st.booleans())
-def test_a_draw_is_of_one_moment_and_emotions_come_equally_often(material, seed, batch, onehot):
-    sample = material.draw(np.random.default_rng(seed), batch, onehot)
+@given(seed=st.integers(0, 2**32 - 1), batch=st.integers(1, 12), variant=st.sampled_from(["full", "onehot"]))
+def test_a_draw_is_of_one_moment_and_emotions_come_equally_often(material, seed, batch, variant):
+    eac = Eac(variant=variant, window=4, dim=16, heads=2, depth=1)
+    sample = material.draw(np.random.default_rng(seed), batch, eac)
     theta = sample.theta.beta.view(batch, FRAMES, 64)
     first, number = theta[:, 0, 0].long(), theta[:, 0, 1].long()
     assert (theta[:, :, 0].diff(dim=1) == 1).all(), "consecutive frames"
     assert sample.windows.shape == (batch, FRAMES, 4, 80)
     for i in range(batch):
         clip = int(number[i])
-        assert torch.equal(sample.windows[i], torch.from_numpy(material.windows[clip][first[i] : first[i] + FRAMES]))
+        assert torch.equal(
+            sample.windows[i], torch.from_numpy(material.windows(eac, clip)[first[i] : first[i] + FRAMES])
+        )
     shown = first + sample.frame
     assert ((sample.frame >= 0) & (sample.frame < FRAMES)).all() and set(shown.tolist()) <= {0, 10, 19} | {9}
     torch.testing.assert_close(sample.picture.mean((1, 2, 3)), shown / 20, atol=0.01, rtol=0)
     labels = [material.emotion[int(n)] for n in number]
     counts = np.bincount(labels, minlength=8)[[5, 6, 4]]
     assert counts.max() - counts.min() <= 1 and counts.sum() == batch
-    if onehot:
+    if variant == "onehot":
         assert sample.text.argmax(1).tolist() == labels and (sample.text.sum(1) == 1).all()
-    again = material.draw(np.random.default_rng(seed), batch, onehot)
+    again = material.draw(np.random.default_rng(seed), batch, eac)
     assert torch.equal(again.theta.beta, sample.theta.beta) and torch.equal(again.text, sample.text)
 
 

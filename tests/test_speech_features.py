@@ -129,7 +129,9 @@ def test_a_stream_is_heard_as_the_whole(voice, heard, sizes):
     for size in [*sizes, len(voice)]:
         parts.append(stream.push(voice[at : at + size]))
         at += size
-    assert np.allclose(np.concatenate([*parts, stream.finish()]), heard, atol=1e-4)  # where an array lies decides its last bits
+    assert np.allclose(
+        np.concatenate([*parts, stream.finish()]), heard, atol=1e-4
+    )  # where an array lies decides its last bits
 
 
 def test_a_stream_keeps_no_more_than_a_window():

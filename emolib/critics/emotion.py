@@ -1,9 +1,9 @@
 """Two different emotion nets: phi_emo of the loss L_emo (Xu et al. 2023, Eq. 6) and the judge of the metric EFD (Sec. 4.1).
 
 The paper measures EFD with FAN [26], "different from the model in the loss calculation". So there are two architectures
-here, with nothing in common but their data: ``loss`` is a plain GroupNorm conv net, ``efd`` a depthwise residual net with
-spatial attention and FAN's attention over the frames of a clip (Meng et al., ICIP 2019). Both see the same fixed
-window of the aligned crop at 64 px.
+here, which share nothing, not even people: ``loss`` is a plain GroupNorm conv net, ``efd`` a residual net with BatchNorm, as FAN's, with
+spatial attention and FAN's attention over the frames of a clip (Meng et al., ICIP 2019). Both see the same fixed window of the
+aligned crop.
 """
 
 from pathlib import Path
@@ -17,12 +17,12 @@ from emolib.errors import EmolibError
 from emolib.weights import load_into, load_weights, save_weights
 
 KINDS = ("loss", "efd")
-SIZE = 64  # side of what the nets see, pixels
+SIZE = {"loss": 64, "efd": 80}  # side of what the nets see, pixels: the gradient of ``loss`` is paid eight times a step
 # Brows to chin with a margin, as fractions of the aligned crop: hair and background say nothing about emotion.
 WINDOW = {"top": 0.23, "left": 0.17, "side": 0.66}
 
 
-def face_window(images: Tensor, size: int = SIZE) -> Tensor:
+def face_window(images: Tensor, size: int = 64) -> Tensor:
     """(B,3,H,W) aligned crops -> (B,3,size,size): :data:`WINDOW` cut out and resized, differentiable."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images have shape {tuple(images.shape)}; expected (B, 3, H, W)")
@@ -32,7 +32,7 @@ def face_window(images: Tensor, size: int = SIZE) -> Tensor:
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
 
 
-def standardised_face(images: Tensor, size: int = SIZE) -> Tensor:
+def standardised_face(images: Tensor, size: int = 64) -> Tensor:
     """(B,3,H,W) aligned crops in [0,1] -> (B,1,size,size): what the nets look at. Differentiable.
 
     The face window, grey, scaled to mean 0 and deviation 1 inside an ellipse, 0 outside. Light, complexion, hair and
@@ -53,23 +53,23 @@ def _conv(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class _Residual(nn.Module):
-    """Inverted residual (MobileNetV2): widen, depthwise 5x5, narrow."""
+    """Basic block of a residual net (He et al., CVPR 2016)."""
 
-    def __init__(self, width: int):
+    def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(width, 2 * width, 1, bias=False),
-            nn.BatchNorm2d(2 * width),
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
             nn.SiLU(inplace=True),
-            nn.Conv2d(2 * width, 2 * width, 5, 1, 2, groups=2 * width, bias=False),
-            nn.BatchNorm2d(2 * width),
-            nn.SiLU(inplace=True),
-            nn.Conv2d(2 * width, width, 1, bias=False),
-            nn.BatchNorm2d(width),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
         )
+        short: list[nn.Module] = [nn.AvgPool2d(stride)] if stride > 1 else []
+        short += [nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)] if inputs != outputs else []
+        self.short = nn.Sequential(*short)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        return F.silu(self.short(x) + self.body(x))
 
 
 class _AttentionPool(nn.Module):
@@ -91,17 +91,13 @@ def _plain(features: int) -> nn.Sequential:
     )
 
 
-def _depthwise(features: int) -> nn.Sequential:
+def _residual(features: int) -> nn.Sequential:
+    widths = [(24, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, features, 2)]
     return nn.Sequential(
-        nn.Conv2d(1, 32, 4, 4, bias=False),
-        nn.BatchNorm2d(32),
-        _Residual(32),
-        _Residual(32),
-        nn.Conv2d(32, 72, 2, 2),
-        _Residual(72),
-        _Residual(72),
-        nn.Conv2d(72, features, 1),
+        nn.Conv2d(1, 24, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(24),
         nn.SiLU(inplace=True),
+        *[_Residual(*w) for w in widths],
         _AttentionPool(features),
     )
 
@@ -117,13 +113,14 @@ class EmotionNet(nn.Module):
         if kind not in KINDS:
             raise ValueError(f"kind is {kind!r}; expected one of {KINDS}")
         self.config = {"kind": kind, "features": features}
-        self.backbone = _plain(features) if kind == "loss" else _depthwise(features)
+        self.size = SIZE[kind]
+        self.backbone = _plain(features) if kind == "loss" else _residual(features)
         self.attention = nn.Linear(features, 1)  # FAN: how much a frame counts
         self.head = nn.Linear(features, len(EMOTIONS))
 
     def features(self, images: Tensor) -> Tensor:
         """(B,3,H,W) in [0,1] -> (B,F): the backbone before the last linear layer. Differentiable."""
-        return self.backbone(standardised_face(images))
+        return self.backbone(standardised_face(images, self.size))
 
     def clip_features(self, frames: Tensor) -> Tensor:
         """(B,T,3,H,W) in [0,1] -> (B,F): frames weighed by FAN's self-attention, a_t = sigmoid(w f_t), then averaged."""

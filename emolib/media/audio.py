@@ -154,12 +154,15 @@ def frame_count(n_samples: int, fps: Fraction | float) -> int:
     return max(1, round(n_samples * Fraction(fps) / SAMPLE_RATE))
 
 
-def mel_windows(mel: np.ndarray, n_frames: int, fps: Fraction | float, width: int, start: int = 0) -> np.ndarray:
+def mel_windows(
+    mel: np.ndarray, n_frames: int, fps: Fraction | float, width: int, start: int = 0, rate: int = MEL_RATE
+) -> np.ndarray:
     """(M, 80) -> (n_frames, width, 80): the mel frames around the middle of each video frame from ``start`` on.
 
-    Frame i's middle is (i + 1/2) / fps seconds; beyond the ends the first and last mel frame are repeated.
+    Frame i's middle is (i + 1/2) / fps seconds; beyond the ends the first and last mel frame are repeated. So of any features, ``rate`` a
+    second, feature j at j / rate s.
     """
-    middles = (np.arange(start, start + n_frames) + 0.5) * (MEL_RATE / float(fps))
+    middles = (np.arange(start, start + n_frames) + 0.5) * (rate / float(fps))
     first = np.round(middles - width / 2).astype(np.int64)
     index = np.clip(first[:, None] + np.arange(width), 0, len(mel) - 1)
     return mel[index]

@@ -27,6 +27,14 @@ class Voice:
     log_mel: np.ndarray
     notes: tuple[str, ...]
 
+    def blocks(self) -> Iterable[np.ndarray]:
+        """The sound anew, as it is, in parts (n,) at 16 kHz."""
+        return _blocks(self.source)
+
+
+def _blocks(source: Source, notes: list[str] | None = None) -> Iterable[np.ndarray]:
+    return array_blocks(samples_of(source)) if isinstance(source, np.ndarray) else mono_blocks(source, notes=notes)
+
 
 def read_voice(source: Source) -> Voice:
     """Reads a file or mono samples (n,) at 16 kHz. A quiet voice is raised for the networks, and a note says so.
@@ -34,20 +42,13 @@ def read_voice(source: Source) -> Voice:
     Raises :class:`EmolibError` if it is missing, empty, silent (below -75 dBFS), not finite or not sound.
     """
     notes: list[str] = []
-    if isinstance(source, np.ndarray):
-        samples, name = samples_of(source), "the audio"
-
-        def parts() -> Iterable[np.ndarray]:
-            return array_blocks(samples)
-
-    elif isinstance(source, str | Path):
-        name = f"the audio {source}"
-
-        def parts() -> Iterable[np.ndarray]:
-            return mono_blocks(source, notes=notes)
-
-    else:
+    if not isinstance(source, np.ndarray | str | Path):
         raise EmolibError(f"the voice is a {type(source).__name__}; give a file, or samples at 16 kHz as an array")
+    name = "the audio" if isinstance(source, np.ndarray) else f"the audio {source}"
+
+    def parts() -> Iterable[np.ndarray]:
+        return _blocks(source, notes)
+
     level, log = _heard(parts, 1.0)
     check_level(level, log.count, name)
     if level < QUIET_DBFS:

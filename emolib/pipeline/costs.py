@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from emolib.ame import Ame
-from emolib.eac import Eac, predict
+from emolib.eac import Eac, Windows, predict
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
 from emolib.hef import Hef, animate
-from emolib.media.audio import mel, mel_windows
 from emolib.pipeline.memory import peak_memory
 
 
@@ -30,8 +29,7 @@ def _cost(critics: Path, eac_path: Path, hef_path: Path, n_frames: int) -> dict:
     sound = 0.1 * np.random.default_rng(0).normal(size=16000 * n_frames // 25).astype(np.float32)
 
     def once() -> None:
-        windows = mel_windows(mel(sound), n_frames, 25, eac.config["window"])
-        beta, sigma = predict(eac, windows, z_emo, 2.0)
+        beta, sigma = predict(eac, Windows.of(eac, sound, n_frames, 25), z_emo, 2.0)
         for _ in animate(hef, face, source, still, still.expand(n_frames).replace(beta=beta.cpu()), sigma):
             pass
         if device.type == "cuda":

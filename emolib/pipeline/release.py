@@ -30,7 +30,11 @@ SOURCES = {
     "eac.safetensors": "data/04_eac/full/eac.safetensors",
     "hef.safetensors": "data/05_hef/full/hef.safetensors",
 }
-BESIDE = ("foundation/*", "judges/*.safetensors", "words.safetensors")  # made by `make foundation`, `make judges`, `make words`
+BESIDE = (
+    "foundation/*",
+    "judges/*.safetensors",
+    "words.safetensors",
+)  # made by `make foundation`, `make judges`, `make words`
 LIMIT_MB = 64  # all that ships
 # Whose code makes each shipped file.
 MAKERS = {

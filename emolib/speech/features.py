@@ -17,6 +17,7 @@ from emolib.speech.whisper import N_MELS, WhisperEncoder
 
 RATE = 50  # features a second: feature j speaks of the moment j / RATE s
 LAYERS = (1, 3)  # of Whisper that are heard; lips follow them best
+WIDTH = 384 * len(LAYERS)  # numbers of a feature
 N_FFT, HOP = 400, 160  # samples of a spectrum, and from one to the next
 WINDOW, STRIDE = 3, 1  # s
 TOKENS, KEPT = WINDOW * RATE, STRIDE * RATE

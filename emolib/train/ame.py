@@ -13,7 +13,7 @@ from emolib.corpus.clips import Corpus
 from emolib.emotions import EMOTIONS, INTENSITIES
 from emolib.prompts import sample_prompt
 from emolib.train.augment import augment
-from emolib.train.emotion import frame_bank
+from emolib.train.emotion import FrameBank, frame_bank
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
@@ -35,7 +35,7 @@ class ClipTraining(Training):
     Loss: cross-entropy over the eight class embeddings (temperature 0.03), which tells emotions apart, plus the cosine distance to
     one random wording of the clip's own emotion and intensity, which puts images where the texts are.
 
-    templates: wordings of a prompt. Sizes: :class:`emolib.params.Critics`.
+    templates: wordings of a prompt. parent: weights to go on from. Sizes: :class:`emolib.params.Critics`.
     """
 
     corpus: Corpus
@@ -45,12 +45,17 @@ class ClipTraining(Training):
     lr: float
     frames_per_clip: int
     cache_mb: int
+    parent: Path | None = None
     ema: float = 0.98
 
-    def prepare(self) -> "ClipTraining":
+    def load(self) -> FrameBank:
+        """What it learns from."""
         sizes = {"per_clip": self.frames_per_clip, "budget_mb": self.cache_mb, "seed": self.seed}
-        self.bank = frame_bank(self.corpus, self.face_model, **sizes)
-        self.ame = Ame.create(templates=self.templates, seed=self.seed)
+        return frame_bank(self.corpus, self.face_model, **sizes)
+
+    def prepare(self) -> "ClipTraining":
+        self.bank = self.load()
+        self.ame = Ame.load(self.parent) if self.parent else Ame.create(templates=self.templates, seed=self.seed)
         visual = self.ame.model.visual.requires_grad_(True).train()
         self.anchors, self.wordings = self.ame.text(EMOTIONS), label_bank(self.ame, self.seed)  # (8, D), (8, 3, K, D)
         self.models = {"clip": visual}

@@ -1,20 +1,17 @@
 """Training of the frozen judges on the crowd (:mod:`synthface.crowd`): people, voices and sentences that are in no corpus.
 
-The two emotion nets share nobody: phi_emo and SyncNet have the people of even numbers, the judge of EFD those of odd ones.
+The two emotion nets share nobody: phi_emo, the image tower and SyncNet have the people of even numbers, the judge of EFD those of odd ones.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from emolib.critics.emotion import EmotionNet
-from emolib.critics.lipsync import VIDEO, LipSync, cut_frames, sound_windows
 from emolib.emotions import EMOTIONS
-from emolib.errors import EmolibError
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
 from emolib.face.render import composite
@@ -23,12 +20,10 @@ from emolib.fingerprint import fingerprint, joined
 from emolib.media.pictures import to_tensor
 from emolib.speech.features import speech_features
 from emolib.speech.whisper import WEIGHTS
-from emolib.train.emotion import EmotionTraining, FrameBank, _shrink, recast
-from emolib.train.loop import Loop, Training
-from emolib.train.sync import MOMENTS, augment_windows
-from emolib.weights import load_weights
+from emolib.train.ame import ClipTraining
+from emolib.train.emotion import EmotionTraining, FrameBank, recast
+from emolib.train.sync import MouthBank, SyncTraining
 
-SIZE = 96  # px of what is kept: the nets see the inner two thirds of it
 FITTED = {"alpha": 0.25, "beta": 0.12, "pose": 0.004}  # how far fits are from the truth, in units of the coefficients
 SHRUNK = (0.75, 1.1)  # a fitted or predicted expression, of the true one
 
@@ -66,9 +61,10 @@ def as_fitted(theta: Coefficients, rng: np.random.Generator) -> Coefficients:
     return theta.replace(alpha=near("alpha"), beta=flat * near("beta"), pose=near("pose"))
 
 
+@functools.lru_cache(maxsize=1)  # several nets learn from the same people
 @torch.no_grad()
-def crowd_bank(people: People, seed: int, *, rendered: bool = True) -> FrameBank:
-    """Every emotion and take of every person as a clip of few frames; ``rendered``: with composites and recast ones."""
+def crowd_bank(people: People, seed: int) -> FrameBank:
+    """Every emotion and take of every person as a clip of few frames, with composites and recast ones."""
     face, rng = load_face_model(), np.random.default_rng(seed)
     images: list[Tensor] = []
     pasted: tuple[list[Tensor], list[Tensor]] = ([], [])
@@ -77,46 +73,27 @@ def crowd_bank(people: People, seed: int, *, rendered: bool = True) -> FrameBank
         with np.load(path) as file:
             frames, theta = file["images"], torch.from_numpy(file["coefficients"])
             levels.append(file["levels"].reshape(-1))
-        shown, shape = _shrink(to_tensor(frames.reshape(-1, *frames.shape[3:])), SIZE), (-1, frames.shape[2])
-        images.append(shown.unflatten(0, shape))
-        if rendered:
-            fitted = as_fitted(Coefficients.from_vector(theta.flatten(0, 2)), rng)
-            for bank, coefficients in zip(pasted, (fitted, recast(fitted, rng))):
-                bank.append(_shrink(composite(face, coefficients, shown.float() / 255)[0], SIZE).unflatten(0, shape))
+        shown, shape = to_tensor(frames.reshape(-1, *frames.shape[3:])), (-1, frames.shape[2])
+        images.append(_bytes(shown).unflatten(0, shape))
+        fitted = as_fitted(Coefficients.from_vector(theta.flatten(0, 2)), rng)
+        for bank, coefficients in zip(pasted, (fitted, recast(fitted, rng))):
+            bank.append(_bytes(composite(face, coefficients, shown)[0]).unflatten(0, shape))
     takes = len(levels[0]) // len(EMOTIONS)
     return FrameBank(
         torch.cat(images),
         torch.arange(len(EMOTIONS)).repeat_interleave(takes).repeat(people.count),
         torch.from_numpy(np.concatenate(levels)).long(),
         tuple(path.stem for path in people.files for _ in levels[0]),
-        *(torch.cat(bank) for bank in pasted if bank),
+        *(torch.cat(bank) for bank in pasted),
     )
 
 
-@dataclass(kw_only=True)
-class CrowdEmotion(EmotionTraining):
-    """An emotion net on ``people``. parent: weights to go on from; none: from the beginning."""
-
-    people: People
-    parent: Path | None = None
-    corpus: None = None  # type: ignore[assignment]
-    face_model: None = None  # type: ignore[assignment]
-    frames_per_clip: int = 0
-    cache_mb: int = 0
-
-    def prepare(self) -> "CrowdEmotion":
-        self.bank = crowd_bank(self.people, self.seed)
-        torch.manual_seed(self.seed)
-        net = EmotionNet(self.kind).train()
-        if self.parent:
-            net.load_state_dict(load_weights(self.parent)[0])
-        self.models = {self.name: net}
-        self.optimizers = {self.name: torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=0.05)}
-        return self
+def _bytes(images: Tensor) -> Tensor:
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def sound_bank(people: People) -> tuple[Tensor, Tensor]:
-    """Mouths (N, T, 48, 64) uint8 and sounds (N, T, TOKENS, WIDTH) float16 of all clips; what is heard is kept beside the clips."""
+def mouth_bank(people: People) -> MouthBank:
+    """Mouths and speech features of all clips of ``people``; what is heard is kept beside the clips."""
     mouths, sounds = [], []
     mark = joined(fingerprint("emolib.speech.features", weights=WEIGHTS), (people.folder / "made.txt").read_text())
     for path in people.files:
@@ -127,61 +104,41 @@ def sound_bank(people: People) -> tuple[Tensor, Tensor]:
             heard = np.stack([speech_features(sound) for sound in audio]).astype(np.float16)
             with replacing(kept) as temporary, open(temporary, "wb") as file:
                 np.save(file, heard)
-        mouths.append(torch.from_numpy(seen))
-        sounds += [sound_windows(features, seen.shape[1]) for features in np.load(kept)]
-    return torch.cat(mouths), torch.stack(sounds)
+        mouths += list(torch.from_numpy(seen))
+        sounds += list(torch.from_numpy(np.load(kept)))
+    return MouthBank(mouths, sounds)
 
 
 @dataclass(kw_only=True)
-class CrowdSync(Training):
-    """:class:`LipSync` on the clips of ``people``: symmetric InfoNCE over batches of several moments of several clips."""
+class OnCrowd:
+    """In place of a corpus with fits: ``people``."""
 
     people: People
-    batch_size: int
-    lr: float
-    parent: Path | None = None
-    ema: float = 0.98
+    corpus: None = None
+    face_model: None = None
+    frames_per_clip: int = 0
+    cache_mb: int = 0
 
-    @property
-    def name(self) -> str:
-        return "sync"
 
-    def prepare(self) -> "CrowdSync":
-        self.mouths, self.sounds = sound_bank(self.people)
-        if self.mouths.shape[1] < VIDEO + MOMENTS:
-            raise EmolibError(f"the clips have {self.mouths.shape[1]} frames; expected at least {VIDEO + MOMENTS}")
-        torch.manual_seed(self.seed)
-        net = LipSync().train()
-        some = self.sounds[:: max(1, len(self.sounds) // 100)].float().flatten(0, 2)
-        net.mean, net.std = some.mean(0), some.std(0)
-        if self.parent:
-            net.load_state_dict(load_weights(self.parent)[0])
-        self.models = {self.name: net}
-        self.optimizers = {self.name: torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=0.05)}
-        return self
+@dataclass(kw_only=True)
+class CrowdEmotion(OnCrowd, EmotionTraining):  # type: ignore[misc]
+    """An emotion net on ``people``."""
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, np.random.Generator]:
-        """(mouths (n,VIDEO,48,64), sounds (n,TOKENS,WIDTH), the generator, for what is left to draw)."""
-        seen, heard = [], []
-        for clip in rng.integers(len(self.mouths), size=self.batch_size // MOMENTS):
-            inside = np.arange(VIDEO // 2, self.mouths.shape[1] - VIDEO // 2)
-            moments = torch.as_tensor(rng.choice(inside, MOMENTS, replace=False))
-            seen.append(cut_frames(self.mouths[clip], moments))
-            heard.append(self.sounds[clip][moments].float())
-        return torch.cat(seen), torch.cat(heard), rng
+    def load(self) -> FrameBank:
+        return crowd_bank(self.people, self.seed)
 
-    def step(self, loop: Loop, batch) -> dict[str, Tensor]:
-        seen, heard, rng = batch
-        loop.cosine_rate(self.name, self.lr)
-        seen, _ = augment_windows(seen.to(loop.device), torch.zeros(len(seen), 1, 80, device=loop.device), rng)
-        net = loop.models[self.name]
-        with loop.autocast():
-            video, audio = net(seen, heard.to(loop.device))
-        logits = video @ audio.T * net.log_scale.clamp(max=np.log(50.0)).exp()
-        truth = torch.arange(len(logits), device=loop.device)
-        loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
-        loop.minimize(self.name, loss, clip=1.0)
-        return {"loss": loss, "accuracy": (logits.argmax(1) == truth).float().mean()}
 
-    def save(self, path: Path) -> None:
-        self.models[self.name].save(path)
+@dataclass(kw_only=True)
+class CrowdClip(OnCrowd, ClipTraining):  # type: ignore[misc]
+    """The image tower on ``people``."""
+
+    def load(self) -> FrameBank:
+        return crowd_bank(self.people, self.seed)
+
+
+@dataclass(kw_only=True)
+class CrowdSync(OnCrowd, SyncTraining):  # type: ignore[misc]
+    """SyncNet on ``people``, who speak."""
+
+    def load(self) -> MouthBank:
+        return mouth_bank(self.people)

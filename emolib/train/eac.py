@@ -22,15 +22,15 @@ from torch import Tensor
 from emolib.ame import Ame
 from emolib.corpus.clips import Corpus
 from emolib.critics.emotion import EmotionNet
-from emolib.eac import VARIANTS, Eac
+from emolib.eac import VARIANTS, Eac, Windows
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import composite
-from emolib.media.audio import MEL_RATE, mel, mel_windows
 from emolib.media.pictures import resized, to_tensor
 from emolib.prompts import prompts
+from emolib.speech.ears import EARS
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
@@ -41,8 +41,8 @@ LANDMARK_SIZE = 224
 class Sample:
     """A random draw: B clips, T frames each. ``theta`` has B*T rows, clip by clip; ``frame`` (B,) is the one with an image."""
 
-    windows: Tensor  # (B,T,W,80)
-    mel: Tensor  # (B,F,80), the sound of the same T frames
+    windows: Tensor  # (B,T,W,C_A)
+    heard: Tensor  # (B,F,C_A), the sound of the same T frames
     mu: Tensor  # (B,) intensity
     text: Tensor  # (B,D) e_text, or class codes for the one-hot variant
     image: Tensor  # (B,D) e_img
@@ -59,21 +59,21 @@ class Sample:
 
 
 class Material:
-    """Every clip of ``corpus`` once through mel, CLIP and the decoder, kept in memory.
+    """Every clip of ``corpus`` once through the ear, CLIP and the decoder, kept in memory.
 
-    keys: frames of a clip that are decoded (K). size: their side in the image losses, pixels. window: W. frames: T, cut
+    keys: frames of a clip that are decoded (K). size: their side in the image losses, pixels. ear: a key of EARS. frames: T, cut
     to the shortest tenth of the clips; clips shorter than that are left out.
     """
 
-    def __init__(self, corpus, ame, *, window: int, frames: int, keys: int, size: int):
+    def __init__(self, corpus, ame, *, ear: str, frames: int, keys: int, size: int):
         if not len(corpus):
             raise EmolibError("the corpus has no clips to train on; run `dvc repro 01_data` or check the split")
         self.frames = min(frames, int(np.percentile(corpus.table["n_frames"], 10)))
         clips = [clip for clip in corpus if clip.n_frames >= self.frames]
         self.theta = [clip.coefficients() for clip in clips]
         self.fps = [float(clip.fps) for clip in clips]
-        self.mels = [mel(clip.audio()) for clip in clips]
-        self.windows = [mel_windows(m, c.n_frames, c.fps, window) for m, c in zip(self.mels, clips)]
+        self.rate = EARS[ear].rate
+        self.heard = [EARS[ear].hear(clip.audio()) for clip in clips]
         self.emotion = np.array([EMOTIONS.index(clip.emotion) for clip in clips])
         self.intensity = np.array([clip.intensity for clip in clips], np.float32)
         self.keys = [np.linspace(0, clip.n_frames - 1, keys).round().astype(int) for clip in clips]
@@ -90,16 +90,20 @@ class Material:
         return torch.cat([theta.beta for theta in self.theta])
 
     def sound(self) -> Tensor:
-        """All mel frames (F,80)."""
-        return torch.from_numpy(np.concatenate(self.mels))
+        """All that is heard, features (F,C_A)."""
+        return torch.from_numpy(np.concatenate(self.heard))
+
+    def windows(self, eac: Eac, clip: int) -> Windows:
+        """The windows of sound of a clip for ``eac``."""
+        return Windows(eac, self.heard[clip], len(self.theta[clip]), self.fps[clip])
 
     def embeddings(self) -> Tensor:
         """All text and image embeddings (M,D), with both modalities weighing the same."""
         text, image = self.wordings.flatten(0, 1), self.image.flatten(0, 1)
         return torch.cat([text.repeat(max(1, len(image) // len(text)), 1), image])
 
-    def draw(self, rng: np.random.Generator, batch: int, onehot: bool = False) -> Sample:
-        """A :class:`Sample` of ``batch`` clips, emotions equally often; ``onehot``: class codes in place of texts."""
+    def draw(self, rng: np.random.Generator, batch: int, eac: Eac) -> Sample:
+        """A :class:`Sample` of ``batch`` clips for ``eac``, emotions equally often."""
         wanted = rng.permutation(np.resize(rng.permutation(np.unique(self.emotion)), batch))
         clips = [int(rng.choice(np.flatnonzero(self.emotion == e))) for e in wanted]
         keys = rng.integers(len(self.keys[0]), size=batch)
@@ -110,10 +114,10 @@ class Material:
         text = self.wordings[wanted, rng.integers(self.wordings.shape[1], size=batch)]
         text = torch.where(torch.from_numpy(rng.random((batch, 1)) < 0.5), self.label[wanted], text)
         return Sample(
-            windows=torch.from_numpy(np.stack([self.windows[c][a:b] for c, a, b in zip(clips, starts, ends)])),
-            mel=torch.from_numpy(np.stack([self._sound(c, a) for c, a in zip(clips, starts)])),
+            windows=torch.from_numpy(np.stack([self.windows(eac, c)[a:b] for c, a, b in zip(clips, starts, ends)])),
+            heard=torch.from_numpy(np.stack([self._sound(c, a) for c, a in zip(clips, starts)])),
             mu=torch.from_numpy(self.intensity[clips]),
-            text=torch.eye(len(EMOTIONS))[wanted] if onehot else text,
+            text=torch.eye(len(EMOTIONS))[wanted] if eac.encoding == "onehot" else text,
             image=self.image[clips, rng.integers(self.image.shape[1], size=batch)],
             theta=Coefficients.cat([self.theta[c][a:b] for c, a, b in zip(clips, starts, ends)]),
             frame=torch.from_numpy(at - starts),
@@ -121,10 +125,9 @@ class Material:
         )
 
     def _sound(self, clip: int, start: int) -> np.ndarray:
-        per_frame = MEL_RATE / self.fps[clip]
-        length = int(self.frames * MEL_RATE / max(self.fps))
-        first = min(int(start * per_frame), max(0, len(self.mels[clip]) - length))
-        return np.resize(self.mels[clip][first : first + length], (length, self.mels[clip].shape[1]))
+        length = int(self.frames * self.rate / max(self.fps))
+        first = min(int(start * self.rate / self.fps[clip]), max(0, len(self.heard[clip]) - length))
+        return np.resize(self.heard[clip][first : first + length], (length, self.heard[clip].shape[1]))
 
 
 def conditions(eac: Eac, sample: Sample) -> tuple[Tensor, Tensor]:
@@ -134,7 +137,7 @@ def conditions(eac: Eac, sample: Sample) -> tuple[Tensor, Tensor]:
     """
     if eac.encoding != "clip":
         return sample.text, sample.text.new_zeros(())
-    audio = eac.embed_audio(sample.mel)
+    audio = eac.embed_audio(sample.heard)
     apart = (1 - F.cosine_similarity(sample.image, audio)) + (1 - F.cosine_similarity(sample.text, audio))
     return torch.stack([sample.text, audio, sample.image], 1).flatten(0, 1), gather(apart).mean()
 
@@ -197,6 +200,7 @@ class EacTraining(Training):
     phi_emo: Path
     face_model: Path
     variant: str
+    audio: str
     batch_size: int
     frames: int
     window: int
@@ -215,11 +219,11 @@ class EacTraining(Training):
     def prepare(self) -> "EacTraining":
         towers = Ame.load(self.ame)
         self.face, self.judge = load_face_model(self.face_model), EmotionNet.load(self.phi_emo)
-        sizes = {"window": self.window, "frames": self.frames, "keys": self.keys, "size": self.render_size}
-        self.material = Material(self.corpus, towers, **sizes)
+        sizes = {"frames": self.frames, "keys": self.keys, "size": self.render_size}
+        self.material = Material(self.corpus, towers, ear=self.audio, **sizes)
         torch.manual_seed(self.seed)
         self.eac = Eac(
-            variant=self.variant, embedding_dim=towers.dim, window=self.window, frames=self.material.frames, dim=self.dim,
+            variant=self.variant, audio=self.audio, embedding_dim=towers.dim, window=self.window, frames=self.material.frames, dim=self.dim,
             depth=self.depth, audio_depth=self.depth,
         ).standardise(self.material.betas(), self.material.embeddings(), self.material.sound())  # fmt: skip
         self.models = {"eac": self.eac.train()}
@@ -227,7 +231,7 @@ class EacTraining(Training):
         return self
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        return self.material.draw(rng, self.batch_size, self.eac.encoding == "onehot")
+        return self.material.draw(rng, self.batch_size, self.eac)
 
     def step(self, loop: Loop, batch: Sample) -> dict[str, Tensor]:
         loop.cosine_rate("eac", self.lr)

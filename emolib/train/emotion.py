@@ -19,6 +19,7 @@ from emolib.media.pictures import to_tensor
 from emolib.train.augment import augment
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
+from emolib.weights import load_weights
 
 BANK_SIZE = 128  # side of the crops kept for training, at most; of 80 px ones the nets learnt visibly less
 STRENGTH = 0.7  # of the augmentation at its strongest: beyond, the small nets learn less and not more
@@ -127,7 +128,7 @@ def frame_bank(corpus: Corpus, face_model: Path, *, per_clip: int, budget_mb: in
 class EmotionTraining(Training):
     """An emotion net on frames of ``corpus`` (with fits): cross-entropy on single frames and, for ``efd``, on threes of frames too.
 
-    kind: of :class:`emolib.critics.emotion.EmotionNet`. Sizes: :class:`emolib.params.Critics`.
+    kind: of :class:`emolib.critics.emotion.EmotionNet`. parent: weights to go on from. Sizes: :class:`emolib.params.Critics`.
     """
 
     corpus: Corpus
@@ -137,17 +138,24 @@ class EmotionTraining(Training):
     lr: float
     frames_per_clip: int
     cache_mb: int
+    parent: Path | None = None
     ema: float = 0.98
 
     @property
     def name(self) -> str:
         return f"emotion_{self.kind}"
 
-    def prepare(self) -> "EmotionTraining":
+    def load(self) -> FrameBank:
+        """What it learns from."""
         sizes = {"per_clip": self.frames_per_clip, "budget_mb": self.cache_mb, "seed": self.seed}
-        self.bank = frame_bank(self.corpus, self.face_model, **sizes)
+        return frame_bank(self.corpus, self.face_model, **sizes)
+
+    def prepare(self) -> "EmotionTraining":
+        self.bank = self.load()
         torch.manual_seed(self.seed)
         net = EmotionNet(self.kind).train()
+        if self.parent:
+            net.load_state_dict(load_weights(self.parent)[0])
         self.models = {self.name: net}
         self.optimizers = {self.name: torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=0.05)}
         return self

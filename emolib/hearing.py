@@ -1,0 +1,85 @@
+"""What of the converter hears: MLP(A) of Eq. 3, and AME's learned audio encoder (Xu et al. 2023, Sec. 3.2, 3.3)."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from emolib.layers import Dropout
+from emolib.speech.ears import EARS
+
+
+def sinusoids(length: int, dim: int, device: torch.device | None = None) -> Tensor:
+    """Positional encoding (length, dim) of Vaswani et al. 2017, Sec. 3.5; any length: T may change after training."""
+    position = torch.arange(length, device=device, dtype=torch.float32)[:, None]
+    rate = torch.exp(torch.arange(0, dim, 2, device=device) * (-np.log(10000.0) / dim))
+    return torch.stack([torch.sin(position * rate), torch.cos(position * rate)], -1).flatten(1)[:, :dim]
+
+
+def transformer(dim: int, depth: int, heads: int, dropout: float) -> nn.TransformerEncoder:
+    layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, 0.0, F.gelu, batch_first=True, norm_first=True)
+    for name in ("dropout", "dropout1", "dropout2"):
+        setattr(layer, name, Dropout(dropout))
+    return nn.TransformerEncoder(layer, depth, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
+
+
+def heard_size(audio: str, hundredths: int) -> tuple[int, int]:
+    """(W, C_A) of the windows that ``audio`` (a key of EARS) has of ``hundredths`` of a second."""
+    ear = EARS[audio]
+    return max(1, hundredths * ear.rate // 100), ear.width
+
+
+class SoundMlp(nn.Module):
+    """MLP(A): one token for a window. Its first layers share their weights over time; Whisper has looked about itself already.
+
+    Without that, without normalised bands and without the last normalisation (sound must not drown in PE), training takes
+    three times as long to move the lips.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, audio: str, hundredths: int, dim: int, dropout: float):
+        super().__init__()
+        window, width = heard_size(audio, hundredths)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+        if audio == "mel":
+            self.shared = nn.Sequential(
+                nn.Conv1d(width, dim, 5, 2, 2), nn.GELU(), nn.Conv1d(dim, dim, 3, 2, 1), nn.GELU(), nn.Flatten()
+            )
+            window = -(-window // 4)
+        else:
+            self.shared = nn.Sequential(Dropout(dropout), nn.Conv1d(width, dim, 1), nn.GELU(), nn.Flatten())
+        self.joined = nn.Sequential(nn.Linear(dim * window, dim), nn.LayerNorm(dim))
+
+    def standard(self, heard: Tensor) -> Tensor:
+        """Features in units of training."""
+        return (heard - self.mean) / self.std
+
+    def forward(self, windows: Tensor) -> Tensor:  # (B,T,W,C_A) -> (B,T,C)
+        x = self.standard(windows).flatten(0, 1).transpose(1, 2)
+        return self.joined(self.shared(x)).unflatten(0, windows.shape[:2])
+
+
+class AudioEncoder(nn.Module):
+    """AME's learned CLIP audio encoder (Sec. 3.2): a plain Transformer over what is heard, pooled by a cls token."""
+
+    TOKENS = 25  # a second: 40 ms each
+
+    def __init__(self, audio: str, embedding_dim: int, dim: int, depth: int, heads: int, dropout: float):
+        super().__init__()
+        ear = EARS[audio]
+        self.length = ear.rate // self.TOKENS  # features in a token
+        self.patch = nn.Linear(self.length * ear.width, dim)
+        self.cls = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
+        self.encoder = transformer(dim, depth, heads, dropout)
+        self.head = nn.Linear(dim, embedding_dim)
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """Features (B,F,C_A) -> e_audio (B,D), L2-normalised. F is at least one token's (40 ms)."""
+        count = heard.shape[1] // self.length
+        patches = heard[:, : count * self.length].reshape(len(heard), count, -1)
+        tokens = torch.cat([self.cls.expand(len(heard), -1, -1), self.patch(patches)], 1)
+        tokens = self.encoder(tokens + sinusoids(count + 1, tokens.shape[-1], heard.device))
+        return F.normalize(self.head(tokens[:, 0]), dim=-1)
