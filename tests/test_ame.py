@@ -29,7 +29,7 @@ def test_text_tower_is_minilm_sentence_embedding(ame):
     tokens = AutoTokenizer.from_pretrained(folder)(sentence, return_tensors="pt")
     with torch.no_grad():
         hidden = AutoModel.from_pretrained(folder)(**tokens).last_hidden_state[0].mean(0)
-    torch.testing.assert_close(ame.text([sentence])[0], F.normalize(hidden, dim=0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(ame.text([sentence]), ame.head(F.normalize(hidden, dim=0)[None]), atol=1e-5, rtol=0)
 
 
 def test_text_is_unit_length_in_order_and_does_not_depend_on_its_batch(ame):
@@ -109,7 +109,13 @@ def test_training_puts_images_at_their_words(tmp_path):
     training.models, training.optimizers = {"clip": visual}, {"clip": torch.optim.AdamW(visual.parameters(), lr=3e-3)}
     history = Loop(training, checkpoints=tmp_path, device="cpu").run()
     ame.model.visual.train()  # in twelve steps the running statistics of BatchNorm have not settled
-    answer = ame.similarity(images[:, 0].float() / 255 + 0.01 * torch.rand(4, 3, 64, 64)).argmax(1)
-    assert torch.equal(answer, emotion)
+    seen = images[:, 0].float() / 255 + 0.01 * torch.rand(4, 3, 64, 64)
+    assert torch.equal(ame.similarity(seen).argmax(1), emotion)
+    middle = ame.image(seen).mean(0)
+    centred = ame.similarity(seen, ["happy", "sad"], middle=middle)
+    assert torch.allclose(centred[:, 0], -centred[:, 1], atol=1e-4), (
+        "of two texts less their mean one is the other's opposite"
+    )
+    assert torch.equal(centred.argmax(1), (emotion == 6).long())
     assert history[-1]["loss"] < np.log(8) + 0.5
     assert torch.equal(Ame(ame.model, ame.tokenizer, ame.config).text(["sad"]), before)

@@ -8,6 +8,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from emolib.errors import EmolibError
+from emolib.metrics.confusion import ceiling
 from emolib.metrics.features import csim, efd, frechet_distance
 from emolib.metrics.image import lpips, lpips_name, psnr, ssim
 from emolib.metrics.landmarks import face_lmd, lmd, lmvd
@@ -157,3 +158,11 @@ def test_chosen_clips_cover_identities_and_emotions():
     assert sorted(picked.identity) == list("aaabbb")
     assert set(picked.emotion) == {"happy", "sad", "fear"}
     assert chosen == choose_clips(Corpus(range(12)), 6, seed=0)
+
+
+def test_the_ceiling_is_what_true_actions_tell():
+    rng = np.random.default_rng(0)
+    emotion = rng.integers(0, 8, 1200)
+    actions = np.eye(8)[emotion] + 0.1 * rng.normal(size=(1200, 8))
+    assert ceiling((actions[:800], emotion[:800]), (actions[800:], emotion[800:]), 0) > 0.98
+    assert ceiling((rng.normal(size=(800, 8)), emotion[:800]), (actions[800:], emotion[800:]), 0) < 0.3

@@ -19,7 +19,11 @@ HELD_OUT = ["lamp", "river", "a cup of water", "open the door", "monday", "kilog
 
 @functools.cache
 def text_towers():
-    return Ame.create(), TextHead.load()
+    """MiniLM as it is, and the head that :class:`Ame` lays over it."""
+    ame, head = Ame.create(), TextHead.load()
+    assert torch.equal(ame.head.widen.weight, head.widen.weight)
+    ame.head = None
+    return ame, head
 
 
 def embedded(texts, head):
