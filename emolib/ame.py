@@ -2,7 +2,8 @@
 
 The paper takes CLIP. The default here needs no download: an `open_clip` model whose text tower is MiniLM (all-MiniLM-L6-v2,
 from a package, with its real knowledge of language) under a head that has learnt where a larger encoder puts words for feelings
-(:mod:`emolib.text_head`), and whose image tower is small and trained against these locked texts (LiT: Zhai et al., CVPR 2022). Any `open_clip` tag or file, say ``ViT-B-32`` / ``openai``, can take its place.
+(:mod:`emolib.text_head`), and whose image tower is small and trained against these locked texts (LiT: Zhai et al., CVPR 2022). Any
+`open_clip` tag or file, say ``ViT-B-32`` / ``openai``, can take its place.
 The learned audio encoder of AME, trained together with the converter, is in :mod:`emolib.eac`.
 
 Measured without the head on 63 emotion words against the eight class names (nearest by cosine): the bare word is put right in 43
