@@ -25,12 +25,11 @@ from emolib.files import replacing, write_atomic
 from emolib.metrics.confusion import accuracy, confusion
 from emolib.prompts import TEMPLATES
 from emolib.train.crowd import CrowdClip, CrowdEmotion, CrowdSync, People, crowd_bank, mouth_bank
-from emolib.train.loop import read_record, train
+from emolib.train.loop import Training, read_record, train
 from emolib.weights import PRETRAINED, sha256
 from synthface.crowd import SEED
 
 TARGET = PRETRAINED / "judges"
-HELD_OUT = 40  # people of each kind that are only measured on: the last ones
 JUDGES = ("emotion_loss", "clip", "emotion_efd", "sync")
 
 
@@ -46,6 +45,7 @@ def main() -> None:
     parser.add_argument("--emotion-steps", type=int, default=6000)
     parser.add_argument("--clip-steps", type=int, default=4000)
     parser.add_argument("--sync-steps", type=int, default=3000)
+    parser.add_argument("--held-out", type=int, default=40, help="people of each kind that are only measured on")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument(
         "--precision", choices=("no", "bf16"), default="no", help="bf16 where the machine is fast in it"
@@ -56,12 +56,14 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first person: others than a parent's")
     arguments = parser.parse_args()
     note = TARGET / "manifest.json"
-    manifest = json.loads(note.read_text()) if note.is_file() else {"files": {}, "judges": {}}
-    manifest |= {"command": "make judges", "seed_of_the_crowd": SEED}
     TARGET.mkdir(parents=True, exist_ok=True)
     for name in arguments.only:
         path, parent = _place(name, arguments)
-        learnt, out, scores = (_sync if name == "sync" else _emotion)(name, path, parent, arguments, manifest)
+        learnt, out, scores, said = (_sync if name == "sync" else _emotion)(name, path, parent, arguments)
+        manifest = json.loads(note.read_text()) if note.is_file() else {"files": {}, "judges": {}}
+        manifest |= {"command": "make judges", "seed_of_the_crowd": SEED}
+        for what, new in said.items():
+            manifest[what] = sorted({*new, *manifest.get(what, ())})
         with replacing(TARGET / path.name) as temporary:
             shutil.copyfile(path, temporary)
         manifest["files"][path.name] = sha256(path)
@@ -85,40 +87,42 @@ def _place(name: str, arguments: argparse.Namespace) -> tuple[Path, Path | None]
     return folder / shipped.name, parent if arguments.go_on and parent.is_file() else None
 
 
-def _emotion(name: str, path: Path, parent: Path | None, arguments: argparse.Namespace, _) -> tuple:
+def _emotion(name: str, path: Path, parent: Path | None, arguments: argparse.Namespace) -> tuple:
     """Trains and measures what sees stills. The judge of EFD has the odd people, the others the even ones."""
-    first, count = arguments.first + (name == "emotion_efd"), arguments.people // 2 - HELD_OUT
+    first, count = arguments.first + (name == "emotion_efd"), arguments.people // 2 - arguments.held_out
     stills = draw_crowd(arguments.crowd, "stills", range(first, first + arguments.people, 2))[0].parent
-    people, out = People(stills, first, count), People(stills, first + 2 * count, HELD_OUT)
+    people, out = People(stills, first, count), People(stills, first + 2 * count, arguments.held_out)
     how = {"people": people, "parent": parent, "seed": arguments.seed, "precision": arguments.precision}
     how |= {"batch_size": 64, "lr": 2e-3}
     if name == "clip":
-        training = CrowdClip(templates=TEMPLATES, steps=arguments.clip_steps, **how)
+        training: Training = CrowdClip(templates=TEMPLATES, steps=arguments.clip_steps, **how)
     else:
         training = CrowdEmotion(kind=name.removeprefix("emotion_"), steps=arguments.emotion_steps, **how)
     train(training, path, checkpoints=arguments.crowd / "training" / name)
     see = Ame.load(path).similarity if name == "clip" else EmotionNet.load(path)
     bank = crowd_bank(out, arguments.seed)
-    return people, out, {
+    scores = {
         "accuracy": accuracy(confusion(see, bank)),
         "composites": accuracy(confusion(see, bank, composites=True)),
-    }  # fmt: skip
+    }
+    return people, out, scores, {}
 
 
-def _sync(_, path: Path, parent: Path | None, arguments: argparse.Namespace, manifest: dict) -> tuple:
-    """Trains and measures SyncNet; ``manifest`` gets the voices and sentences."""
+def _sync(_, path: Path, parent: Path | None, arguments: argparse.Namespace) -> tuple:
+    """Trains and measures SyncNet; says which voices and sentences it has heard."""
     numbers = range(arguments.first, arguments.first + arguments.speakers)
     clips = draw_crowd(arguments.crowd, "clips", numbers)[0].parent
-    people = People(clips, numbers.start, arguments.speakers - HELD_OUT, 1)
-    out = People(clips, numbers.start + people.count, HELD_OUT, 1)
+    people = People(clips, numbers.start, arguments.speakers - arguments.held_out, 1)
+    out = People(clips, numbers.start + people.count, arguments.held_out, 1)
     training = CrowdSync(
         people=people, parent=parent, steps=arguments.sync_steps, seed=arguments.seed, batch_size=96, lr=1e-3
     )
     train(training, path, checkpoints=arguments.crowd / "training" / "sync")
-    for key, name in (("voices", "voices"), ("sentences", "texts")):
-        arrays = [np.load(file)[name] for file in people.files + out.files]
-        manifest[key] = sorted({str(said) for array in arrays for said in array.ravel()} | set(manifest.get(key, ())))
-    return people, out, heard_right(SyncNet.load(path), out, arguments.seed)
+    said = {
+        key: {str(x) for file in people.files + out.files for x in np.load(file)[name].ravel()}
+        for key, name in (("voices", "voices"), ("sentences", "texts"))
+    }
+    return people, out, heard_right(SyncNet.load(path), out, arguments.seed), said
 
 
 @torch.no_grad()

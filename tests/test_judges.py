@@ -67,7 +67,7 @@ def test_a_bank_of_the_crowd_trains_a_net(tmp_path):
     np.savez(stills / "000005.npz", **vars(person()))
     people = People(stills, 5, 1)
     bank = crowd_bank(people, 0)
-    assert bank.images.shape == bank.composites.shape == bank.recast.shape == (16, FRAMES, 3, kept.SIZE, kept.SIZE)
+    assert bank.images.shape == bank.composites.shape == bank.recast.shape == (16, FRAMES, 3, 96, 96)
     assert bank.emotion.tolist() == [k for k in range(8) for _ in range(TAKES)]
     assert bank.intensity.tolist() == person().levels.reshape(-1).tolist()
     training = CrowdEmotion(kind="efd", people=people, steps=12, batch_size=8, lr=2e-3, seed=0)

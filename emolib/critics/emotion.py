@@ -17,12 +17,12 @@ from emolib.errors import EmolibError
 from emolib.weights import load_into, load_weights, save_weights
 
 KINDS = ("loss", "efd")
-SIZE = {"loss": 64, "efd": 80}  # side of what the nets see, pixels: the gradient of ``loss`` is paid eight times a step
+SIZE = 64  # side of what the nets see, pixels
 # Brows to chin with a margin, as fractions of the aligned crop: hair and background say nothing about emotion.
 WINDOW = {"top": 0.23, "left": 0.17, "side": 0.66}
 
 
-def face_window(images: Tensor, size: int = 64) -> Tensor:
+def face_window(images: Tensor, size: int = SIZE) -> Tensor:
     """(B,3,H,W) aligned crops -> (B,3,size,size): :data:`WINDOW` cut out and resized, differentiable."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images have shape {tuple(images.shape)}; expected (B, 3, H, W)")
@@ -32,7 +32,7 @@ def face_window(images: Tensor, size: int = 64) -> Tensor:
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
 
 
-def standardised_face(images: Tensor, size: int = 64) -> Tensor:
+def standardised_face(images: Tensor, size: int = SIZE) -> Tensor:
     """(B,3,H,W) aligned crops in [0,1] -> (B,1,size,size): what the nets look at. Differentiable.
 
     The face window, grey, scaled to mean 0 and deviation 1 inside an ellipse, 0 outside. Light, complexion, hair and
@@ -113,14 +113,13 @@ class EmotionNet(nn.Module):
         if kind not in KINDS:
             raise ValueError(f"kind is {kind!r}; expected one of {KINDS}")
         self.config = {"kind": kind, "features": features}
-        self.size = SIZE[kind]
         self.backbone = _plain(features) if kind == "loss" else _residual(features)
         self.attention = nn.Linear(features, 1)  # FAN: how much a frame counts
         self.head = nn.Linear(features, len(EMOTIONS))
 
     def features(self, images: Tensor) -> Tensor:
         """(B,3,H,W) in [0,1] -> (B,F): the backbone before the last linear layer. Differentiable."""
-        return self.backbone(standardised_face(images, self.size))
+        return self.backbone(standardised_face(images))
 
     def clip_features(self, frames: Tensor) -> Tensor:
         """(B,T,3,H,W) in [0,1] -> (B,F): frames weighed by FAN's self-attention, a_t = sigmoid(w f_t), then averaged."""

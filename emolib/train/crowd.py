@@ -21,10 +21,11 @@ from emolib.media.pictures import to_tensor
 from emolib.speech.features import speech_features
 from emolib.speech.whisper import WEIGHTS
 from emolib.train.ame import ClipTraining
-from emolib.train.emotion import EmotionTraining, FrameBank, recast
+from emolib.train.emotion import EmotionTraining, FrameBank, recast, shrink
 from emolib.train.sync import MouthBank, SyncTraining
 
 FITTED = {"alpha": 0.25, "beta": 0.12, "pose": 0.004}  # how far fits are from the truth, in units of the coefficients
+SIZE = 96  # px of what is kept: the nets see the inner two thirds of it
 SHRUNK = (0.75, 1.1)  # a fitted or predicted expression, of the true one
 
 
@@ -74,10 +75,10 @@ def crowd_bank(people: People, seed: int) -> FrameBank:
             frames, theta = file["images"], torch.from_numpy(file["coefficients"])
             levels.append(file["levels"].reshape(-1))
         shown, shape = to_tensor(frames.reshape(-1, *frames.shape[3:])), (-1, frames.shape[2])
-        images.append(_bytes(shown).unflatten(0, shape))
+        images.append(shrink(shown, SIZE).unflatten(0, shape))
         fitted = as_fitted(Coefficients.from_vector(theta.flatten(0, 2)), rng)
         for bank, coefficients in zip(pasted, (fitted, recast(fitted, rng))):
-            bank.append(_bytes(composite(face, coefficients, shown)[0]).unflatten(0, shape))
+            bank.append(shrink(composite(face, coefficients, shown)[0], SIZE).unflatten(0, shape))
     takes = len(levels[0]) // len(EMOTIONS)
     return FrameBank(
         torch.cat(images),
@@ -86,10 +87,6 @@ def crowd_bank(people: People, seed: int) -> FrameBank:
         tuple(path.stem for path in people.files for _ in levels[0]),
         *(torch.cat(bank) for bank in pasted),
     )
-
-
-def _bytes(images: Tensor) -> Tensor:
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def mouth_bank(people: People) -> MouthBank:

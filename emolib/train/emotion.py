@@ -66,11 +66,11 @@ class FrameBank:
             # Emotions rise at the start of a clip and fade at its end; the middle is what the label speaks of.
             index = np.linspace(0.2 * clip.n_frames, 0.8 * clip.n_frames, per_clip).astype(int)
             frames = to_tensor(clip.frames(index))
-            images.append(_shrink(frames, size))
+            images.append(shrink(frames, size))
             if face_model is not None:
                 fitted = clip.coefficients()[index]
-                composites.append(_shrink(composite(face_model, fitted, frames)[0], size))
-                recasts.append(_shrink(composite(face_model, recast(fitted, rng), frames)[0], size))
+                composites.append(shrink(composite(face_model, fitted, frames)[0], size))
+                recasts.append(shrink(composite(face_model, recast(fitted, rng), frames)[0], size))
         return cls(
             torch.stack(images),
             torch.tensor([EMOTIONS.index(c.emotion) for c in clips]),
@@ -95,7 +95,8 @@ class FrameBank:
         return images.float() / 255, self.emotion[chosen], self.intensity[chosen]
 
 
-def _shrink(images: Tensor, size: int) -> Tensor:
+def shrink(images: Tensor, size: int) -> Tensor:
+    """Pictures in [0, 1] at ``size`` px at most, as uint8."""
     if images.shape[-1] > size:
         images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
