@@ -82,7 +82,7 @@ ALLOWED = {
     "corpus": "errors files fingerprint emotions params media face synthface critics",
     "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics ame eac hef reenact corpus",
     "baselines": "errors emotions weights media face layers critics corpus train",
-    "pipeline": "errors files fingerprint params weights media face metrics ame eac hef reenact corpus train baselines",
+    "pipeline": "errors files fingerprint params weights media face metrics critics ame eac hef reenact corpus train baselines",
     "__main__": "emolib signals cli",
     "cli": "emolib errors files arguments signals params media face talker corpus demo",
     "demo": "emotions synthface",

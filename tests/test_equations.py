@@ -77,7 +77,8 @@ class FirstNumber:
 def sample(clips=2, frames=3):
     theta = Coefficients.zeros(clips * frames)
     return training.Sample(
-        windows=torch.zeros(clips, frames, 4, 80), heard=torch.zeros(clips, 8, 80), mu=torch.ones(clips), text=torch.eye(8)[:clips],
+        windows=torch.zeros(clips, frames, 4, 80), heard=torch.zeros(clips, 8, 80), mu=torch.ones(clips),
+            emotion=torch.zeros(clips, dtype=torch.long), text=torch.eye(8)[:clips],
         image=torch.zeros(clips, 8), theta=theta, frame=torch.tensor([1, 2]), picture=torch.full((clips, 3, 4, 4), 0.4),
     )  # fmt: skip
 
@@ -117,6 +118,20 @@ def test_l_clip_adds_two_angles():
     z_emo, apart = training.conditions(eac, told)
     assert apart.item() == pytest.approx(1.5)
     torch.testing.assert_close(z_emo, torch.stack([told.text[0], torch.tensor([1.0, 0.0]), told.image[0]]))
+
+
+def test_the_anchored_term_by_hand():
+    """Two classes' texts (1, 0) and (0, 1): less their mean they are opposites, and e_audio less (.5, .5) is the first of them: nearness
+    1 and -1, at temperature .1 a cross-entropy of ln(1 + e^-20) if it was meant, 20 more if the other was."""
+    eac = SimpleNamespace(
+        encoding="clip", embed_audio=lambda heard: torch.tensor([[1.0, 0.0]]), emotion_mean=torch.tensor([0.5, 0.5])
+    )
+    same = {"heard": None, "image": torch.tensor([[1.0, 0.0]]), "text": torch.tensor([[1.0, 0.0]])}
+    found = [
+        training.conditions(eac, SimpleNamespace(emotion=torch.tensor([k]), **same), torch.eye(2))[1].item()
+        for k in (0, 1)
+    ]
+    assert found == pytest.approx([0.0, 20.0], abs=1e-4)
 
 
 def test_l_rec_of_eq_11_weighs_mouth_and_eyes():

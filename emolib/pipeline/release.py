@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from emolib.critics.shipped import FILES
 from emolib.errors import EmolibError
 from emolib.face.dense import WEIGHTS
 from emolib.face.loaders import SHIPPED, load_face_model
@@ -36,13 +37,13 @@ BESIDE = (
     "words.safetensors",
 )  # made by `make foundation`, `make judges`, `make words`
 LIMIT_MB = 64  # all that ships
-# Whose code makes each shipped file.
+# Whose code makes each shipped file; of the image tower, where it is one of the judges that ship, the crowd's.
 MAKERS = {
-    "clip.safetensors": "emolib.train.ame",
-    "eac.safetensors": "emolib.train.eac",
-    "hef.safetensors": "emolib.train.hef",
-    WEIGHTS.name: "emolib.train.dense",
-    SHIPPED: "synthface.build",
+    "clip.safetensors": ("emolib.train.ame", "emolib.train.crowd"),
+    "eac.safetensors": ("emolib.train.eac",),
+    "hef.safetensors": ("emolib.train.hef",),
+    WEIGHTS.name: ("emolib.train.dense",),
+    SHIPPED: ("synthface.build",),
 }
 
 
@@ -74,12 +75,21 @@ def release(root: Path, target: Path) -> dict:
     manifest = {"commit": commit, "megabytes": round(size, 2), "files": files}
     made = {name: read_record(root / source).get("code") for name, source in SOURCES.items()}
     made[WEIGHTS.name] = read_record(target / WEIGHTS.name).get("code")
+    made["clip.safetensors"] = made["clip.safetensors"] or _judged(root / SOURCES["clip.safetensors"])
     manifest["code"] = {name: made.get(name) or before.get((name, digest)) for name, digest in files.items()}
     manifest["params"] = asdict(load_params(root / "params.yaml"))
     metrics = {s: root / "reports" / s / "measures.json" for s in ("03_critics", "04_eac/full", "05_hef/full")}
     manifest["measured"] = {s: json.loads(p.read_text()) for s, p in metrics.items() if p.is_file()}
     write_atomic(target / "manifest.json", json.dumps(manifest, indent=2) + "\n")
     return manifest
+
+
+def _judged(tower: Path) -> str | None:
+    """The code that made an image tower which is the shipped judge."""
+    if not FILES[-1].is_file():
+        return None
+    manifest = json.loads(FILES[-1].read_text())
+    return manifest["judges"]["clip"]["code"] if manifest["files"].get(tower.name) == sha256(tower) else None
 
 
 def _noted(folder: Path) -> dict[tuple[str, str], str]:
@@ -99,8 +109,10 @@ def stale(folder: str | Path) -> dict[str, str]:
         made = manifest.get("code", {}).get(name)
         if made is None:
             found[name] = "nobody noted which code made it"
-        elif made != code(MAKERS[name]):
-            found[name] = f"the code of {MAKERS[name]}, or of what it imports, has changed since it was made"
+        elif made not in map(code, MAKERS[name]):
+            found[name] = (
+                f"the code of {' or '.join(MAKERS[name])}, or of what it imports, has changed since it was made"
+            )
     return found
 
 

@@ -5,7 +5,8 @@ A norm of the paper is taken per frame and then averaged:
 - L_lm: pixels of a 224-pixel crop, norm over all 68 points (136 numbers) of a frame;
 - L_rec: colours in [0, 1], mean square over the face area M (the usual reading of a pixel loss with weight 100);
 - L_emo: norm of the difference of features; L_reg: norm over the 64 numbers of beta, which have unit scale;
-- L_clip: 1 - cosine, the sum over the two pairs.
+- L_clip: 1 - cosine, the sum over the two pairs. Texts lie at .7 to each other, so a sound that says nothing scores well already: ours
+  adds the cross-entropy of e_audio over the eight class texts, all less their common part (``clip_loss``; the paper's has none of it).
 
 L_lm and L_reg look at all T frames of a sample, L_emo and L_rec at one of them (of few, decoded once a clip): rendering and
 phi_emo cost a hundred times what the rest of a frame costs.
@@ -35,6 +36,7 @@ from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
 LANDMARK_SIZE = 224
+SHARPNESS = 0.1  # temperature of the anchored term
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Sample:
     windows: Tensor  # (B,T,W,C_A)
     heard: Tensor  # (B,F,C_A), the sound of the same T frames
     mu: Tensor  # (B,) intensity
+    emotion: Tensor  # (B,) int64, index into EMOTIONS
     text: Tensor  # (B,D) e_text, or class codes for the one-hot variant
     image: Tensor  # (B,D) e_img
     theta: Coefficients
@@ -117,6 +120,7 @@ class Material:
             windows=torch.from_numpy(np.stack([self.windows(eac, c)[a:b] for c, a, b in zip(clips, starts, ends)])),
             heard=torch.from_numpy(np.stack([self._sound(c, a) for c, a in zip(clips, starts)])),
             mu=torch.from_numpy(self.intensity[clips]),
+            emotion=torch.from_numpy(wanted),
             text=torch.eye(len(EMOTIONS))[wanted] if eac.encoding == "onehot" else text,
             image=self.image[clips, rng.integers(self.image.shape[1], size=batch)],
             theta=Coefficients.cat([self.theta[c][a:b] for c, a, b in zip(clips, starts, ends)]),
@@ -130,26 +134,40 @@ class Material:
         return np.resize(self.heard[clip][first : first + length], (length, self.heard[clip].shape[1]))
 
 
-def conditions(eac: Eac, sample: Sample) -> tuple[Tensor, Tensor]:
+def conditions(eac: Eac, sample: Sample, anchors: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Eq. 2: (z_emo (B*M,D), L_clip). The M modalities of a clip lie side by side and share one ground truth.
 
-    M = 3, text, audio, image, for CLIP codes; M = 1 for the others, which have no second modality to align.
+    anchors: the classes' texts (8,D) of the term that is ours, or None. M = 3, text, audio, image, for CLIP codes;
+    M = 1 for the others, which have no second modality to align.
     """
     if eac.encoding != "clip":
         return sample.text, sample.text.new_zeros(())
     audio = eac.embed_audio(sample.heard)
     apart = (1 - F.cosine_similarity(sample.image, audio)) + (1 - F.cosine_similarity(sample.text, audio))
+    if anchors is not None:
+        near = F.normalize(audio - eac.emotion_mean, dim=1) @ F.normalize(anchors - anchors.mean(0), dim=1).T
+        apart = apart + F.cross_entropy(near / SHARPNESS, sample.emotion, reduction="none")
     return torch.stack([sample.text, audio, sample.image], 1).flatten(0, 1), gather(apart).mean()
 
 
-def losses(eac: Eac, sample: Sample, model: FaceModel, phi_emo, *, renders: int, emotion_loss: bool = True) -> dict:
+def losses(
+    eac: Eac,
+    sample: Sample,
+    model: FaceModel,
+    phi_emo,
+    *,
+    renders: int,
+    emotion_loss: bool = True,
+    anchors: Tensor | None = None,
+) -> dict:
     """The five terms of Eq. 5 by name, unweighted, each a scalar Tensor.
 
     phi_emo: emotion net with ``features``. renders: how many of the B*M results are rendered, at random. emotion_loss:
-    False leaves L_emo out (the row "w/o L_emo" of Table 3). ``sample`` is the whole batch; a process works on its own share of it.
+    False leaves L_emo out (the row "w/o L_emo" of Table 3). anchors: of :func:`conditions`.
+    ``sample`` is the whole batch; a process works on its own share of it.
     """
     own = sample.share()
-    z_emo, apart = conditions(eac, own)
+    z_emo, apart = conditions(eac, own, anchors)
     copies, frames = len(z_emo) // len(own.mu), sample.windows.shape[1]
     beta = gather(eac(own.windows, z_emo, own.mu.repeat_interleave(copies))[0].float())  # (B*M,T,64)
     each = torch.arange(len(sample.theta), device=beta.device).view(-1, frames).repeat_interleave(copies, 0).flatten()
@@ -210,6 +228,7 @@ class EacTraining(Training):
     renders: int
     render_size: int
     lr: float
+    clip_loss: str
     lambda_clip: float
     lambda_emo: float
     lambda_rec: float
@@ -243,9 +262,9 @@ class EacTraining(Training):
 
     def terms(self, eac: Eac, batch: Sample) -> dict[str, Tensor]:
         """The terms of Eq. 5 of one batch."""
-        return losses(
-            eac, batch, self.face, self.judge, renders=self.renders, emotion_loss=VARIANTS[self.variant].emotion_loss
-        )
+        wanted, anchored = VARIANTS[self.variant].emotion_loss, self.clip_loss == "anchored"
+        anchors = self.material.label.to(batch.text.device) if anchored else None
+        return losses(eac, batch, self.face, self.judge, renders=self.renders, emotion_loss=wanted, anchors=anchors)
 
     def save(self, path: Path) -> None:
         self.eac.save(path)
