@@ -124,7 +124,7 @@ class Eac(Section):
     variants: tuple[str, ...] = texts(
         EAC_VARIANTS, "Table 3 rows of EAC; a DVC matrix", choices=EAC_VARIANTS, needed=EAC_COMPARED
     )
-    steps: int = number(500, 1, 10**7, "optimiser steps")
+    steps: int = number(400, 1, 10**7, "optimiser steps")
     batch_size: int = number(16, 1, 4096, "clips a step (the paper: 128)")
     frames: int = number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
     audio: str = choice(
@@ -157,7 +157,7 @@ class Hef(Section):
     variants: tuple[str, ...] = texts(
         HEF_VARIANTS, "Table 3 rows of HEF; a DVC matrix", choices=HEF_VARIANTS, needed=HEF_COMPARED
     )
-    steps: int = number(150, 1, 10**7, "optimiser steps of the generator")
+    steps: int = number(120, 1, 10**7, "optimiser steps of the generator")
     batch_size: int = number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
     channels: int = number(2048, 256, 2**18, "a feature map of side r has channels / r channels in each of its parts")
     channels_max: int = number(64, 8, 1024, "and at most so many")

@@ -114,12 +114,12 @@ def test_every_parameter_is_documented():
 
 def test_writing_params_anew_keeps_what_the_user_set(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    edited = as_yaml().replace("steps: 500  # optimiser steps", "steps: 501  # mine")
-    assert "501" in edited
+    edited = as_yaml().replace("steps: 400  # optimiser steps", "steps: 401  # mine")
+    assert "401" in edited
     Path("params.yaml").write_text(edited)
     monkeypatch.setattr("sys.argv", ["params", "--write"])
     assert main() == 0
-    assert load_params("params.yaml").eac.steps == 501 and "# optimiser steps" in Path("params.yaml").read_text()
+    assert load_params("params.yaml").eac.steps == 401 and "# optimiser steps" in Path("params.yaml").read_text()
     assert load_params("conf/base.yaml") == Params()
     monkeypatch.setattr("sys.argv", ["params", "--write", "--defaults"])
     assert main() == 0 and load_params("params.yaml") == Params()
