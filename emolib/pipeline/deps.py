@@ -173,7 +173,9 @@ def stage_of(root: Path, notebook: Path) -> dict:
     place = f"{name}/{variant}".rstrip("/")
     reports = f"reports/{place}"
     entry: dict = {"matrix": {"variant": f"${{{VARIANTS[name]}.variants}}"}} if name in VARIANTS else {}
-    calls = {_chain(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    # Curves are an out of what always trains; what trains on demand (judges, where none ship) leaves them beside.
+    always = [statement for statement in tree.body if not isinstance(statement, ast.If)]
+    calls = {_chain(n.func) for statement in always for n in ast.walk(statement) if isinstance(n, ast.Call)}
     kept = {"cache": False, "persist": True}  # in git; DVC must not remove it before a run that may fail
     plots = [{f"{reports}/figures": kept}] + [{f"{reports}/plots": kept}] * (("stage", "train") in calls)
     tables = [{f"{reports}/{table}.{kind}": kept} for table in saved(tree) for kind in ("csv", "md")]
