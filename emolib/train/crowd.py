@@ -1,6 +1,6 @@
 """Training of the frozen judges on the crowd (:mod:`synthface.crowd`): people, voices and sentences that are in no corpus.
 
-The two emotion nets share nobody: phi_emo, the image tower and SyncNet have the people of even numbers, the judge of EFD those of odd ones.
+The two emotion nets share nobody: phi_emo and the image tower have the people of even numbers, the judge of EFD those of odd ones.
 """
 
 import functools
