@@ -36,6 +36,14 @@ def intensity(value: object) -> float:
     return number
 
 
+def seconds(value: object, name: str) -> float:
+    """A time of 0 to 60 s; :class:`EmolibError`, which says its ``name``, if it is none."""
+    number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    if not 0 <= number <= 60:
+        raise EmolibError(f"{name} is {_shown(value)}; expected seconds, 0 to 60")
+    return number
+
+
 def whole(value: object, name: str, low: int, meaning: str) -> int:
     """A whole number from ``low`` on; :class:`EmolibError`, which says its ``meaning``, if it is none."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < low:

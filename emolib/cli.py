@@ -44,10 +44,21 @@ def _add_talk(commands) -> None:
     voice.add_argument("--audio", metavar="FILE", help="sound or video that holds speech (default: synthetic speech)")
     voice.add_argument("--text", metavar="WORDS", help="English words for the synthetic voice to say instead")
     emotion = talk.add_argument_group(f"emotion (exactly one; the demonstration is {DEMO_EMOTION})")
-    emotion.add_argument("--emotion", metavar="TEXT", help="in words, e.g. happy, angry, 'sadly surprised'")
+    emotion.add_argument(
+        "--emotion",
+        metavar="TEXT",
+        help="in words, e.g. happy, 'sadly surprised'; mixed: 'happy*0.7 + sad*0.3'; over time: 'neutral@0 happy:3@1.5'",
+    )
     emotion.add_argument("--emotion-image", metavar="FILE", help="an image of a face that shows it")
     emotion.add_argument("--emotion-audio", metavar="FILE", help="a voice that carries it")
     talk.add_argument("--intensity", type=float, default=2.0, metavar="X", help="1 to 3 (default: %(default)g)")
+    talk.add_argument(
+        "--transition",
+        type=float,
+        default=0.3,
+        metavar="S",
+        help="seconds between emotions over time (default: %(default)g)",
+    )
     talk.add_argument("--out", default=TALK_OUT, metavar="FILE", help="an .mp4 file (default: %(default)s)")
     talk.add_argument("--face", type=int, metavar="N", help="which face, 1 = the largest (default: 1, and says so)")
     talk.add_argument(
@@ -147,6 +158,7 @@ def _talk(args) -> None:
         raise EmolibError("both --audio and --text were given; the voice comes from one of them")
     arguments.intensity(args.intensity)  # before seconds of imports
     arguments.frame_rate(args.fps)
+    arguments.seconds(args.transition, "transition")
     check_output(args.out, [".mp4"], (args.source, args.audio, args.emotion_image, args.emotion_audio))
     from emolib import talker
 
@@ -160,7 +172,7 @@ def _talk(args) -> None:
             audio = demo.speech(words, emotion.text or "neutral", args.intensity, args.seed)
     request = talker.check(
         source, audio, emotion, args.intensity, args.out,
-        face=args.face, pose=args.pose, blinks=not args.no_blink, seed=args.seed, fps=args.fps,
+        face=args.face, pose=args.pose, blinks=not args.no_blink, seed=args.seed, fps=args.fps, transition=args.transition,
     )  # fmt: skip
     for note in request.notes:
         print(f"emolib: {note}", file=sys.stderr)

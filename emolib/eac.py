@@ -178,24 +178,29 @@ class Eac(nn.Module):
         tokens = self.phi(tokens + PE_SCALE * sinusoids(tokens.shape[1], tokens.shape[2], tokens.device) + emotion)
         return self.beta_mean + self.beta_std * self.beta_mlp(tokens[:, 1:] + self.read(tokens[:, :1])), tokens[:, 0]
 
-    def embed_audio(self, heard: Tensor) -> Tensor:
+    def embed_audio(self, heard) -> Tensor:
         """e_audio (B,D) of features (B,F,C_A) of any length: the mean over stretches as long as those of training.
 
+        heard: a Tensor, or what has a length and gives the rows (n,C_A) of an array of numbers (:class:`emolib.speech.ears.Passing`), of
+        one sound, of which no more than a stretch is kept.
         Raises :class:`EmolibError` for a variant that has no audio condition, and for under 0.04 s of sound.
         """
         if self.audio is None:
             raise EmolibError(
                 f"the EAC variant {self.config['variant']} takes no audio as emotion; give a text or use variant full"
             )
-        length, rate = heard.shape[1], EARS[self.config["audio"]].rate
+        several = isinstance(heard, Tensor)
+        length, rate = heard.shape[1] if several else len(heard), EARS[self.config["audio"]].rate
         if length < self.audio.length:
             raise EmolibError(f"{length / rate} s of sound; expected 0.04 s or more, give a longer recording")
-        if self.config["audio"] != "mel":  # whose units are its own
-            heard = self.audio_mlp.standard(heard)
         count = max(1, round(length / (self.config["frames"] * self.audio.length)))
-        edges = [length * i // count for i in range(count + 1)]
-        parts = [self.audio(heard[:, a:b]) for a, b in itertools.pairwise(edges)]
-        return F.normalize(torch.stack(parts).mean(0), dim=-1)
+        edges, total = [length * i // count for i in range(count + 1)], torch.zeros(())
+        for a, b in itertools.pairwise(edges):
+            part = heard[:, a:b] if several else torch.from_numpy(heard[np.arange(a, b)])[None].to(self.beta_mean)
+            if self.config["audio"] != "mel":  # whose units are its own
+                part = self.audio_mlp.standard(part)
+            total = total.to(part) + self.audio(part)
+        return F.normalize(total / count, dim=-1)
 
     def save(self, path: str | Path) -> Path:
         return save_weights(path, self, self.config)
@@ -226,10 +231,10 @@ def emotion_code(eac: Eac, ame, words: str) -> Tensor:
     return ame.text([words])[0].float()
 
 
-def mix(embeddings: Tensor, weights: Sequence[float] | None = None) -> Tensor:
-    """One unit code (D,) between ``embeddings`` (K,D): their mean (Fig. 5, row 5), weighted if ``weights`` (K,) are given."""
-    share = torch.ones(len(embeddings)) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
-    return F.normalize((embeddings * share.to(embeddings)[:, None]).sum(0), dim=0)
+def mix(codes: Tensor, shares: Sequence[float] | Tensor | None = None) -> Tensor:
+    """One unit code (D,) between ``codes`` (K,D): their mean (Fig. 5, row 5), weighted if ``shares`` (K,) are given; (N,D) for (N,K)."""
+    weights = torch.ones(len(codes)) if shares is None else torch.as_tensor(shares, dtype=torch.float32)
+    return F.normalize(weights.to(codes) @ codes, dim=-1)
 
 
 class Windows:

@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from emolib import arguments
+from emolib import arguments, timeline
 from emolib.ame import Ame
-from emolib.eac import Eac, Windows, emotion_code, predict
+from emolib.eac import Eac, Windows, emotion_code, mix, predict
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.behaviour import blinks
@@ -39,6 +39,7 @@ from emolib.media.voice import Source as Spoken
 from emolib.media.voice import Voice, read_voice
 from emolib.motion import add_blinks, head_motion
 from emolib.speech.ears import Passing
+from emolib.timeline import TRANSITION, Timeline
 from emolib.weights import PRETRAINED, verify
 from emolib.words import UNDERSTOOD, Understood, understand
 
@@ -51,7 +52,8 @@ BATCH = 8  # frames made at once
 
 @dataclass(frozen=True)
 class EmotionCondition:
-    """What the emotion is taken from: exactly one of words, a face (as :func:`load_image` takes it), a voice (file, 16 kHz samples)."""
+    """What the emotion is taken from: exactly one of words (:mod:`emolib.words`, :mod:`emolib.timeline`), a face (as :func:`load_image`
+    takes it), a voice (file, 16 kHz samples)."""
 
     text: str | None = None
     image: Source | None = None
@@ -66,15 +68,18 @@ class EmotionCondition:
             raise EmolibError("no emotion given: the text is empty; give words such as 'happy' or 'sadly surprised'")
 
 
+Emotion = Understood | Timeline | tuple[np.ndarray, Face] | Voice
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A checked job, see :func:`check`. image: uint8 (H, W, 3). emotion: words, a picture and its face, or a voice."""
+    """A checked job, see :func:`check`. image: uint8 (H, W, 3). emotion: words, some that change, a picture and its face, or a voice."""
 
     image: np.ndarray
     faces: list[Face]
     face: int
     voice: Voice
-    emotion: Understood | tuple[np.ndarray, Face] | Voice
+    emotion: Emotion
     intensity: float
     out: Path
     pose: str
@@ -110,8 +115,12 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
     )
 
 
-def _emotion_input(emotion: EmotionCondition, notes: list[str]):
+def _emotion_input(emotion: EmotionCondition, intensity: float, transition: float, notes: list[str]) -> Emotion:
     """The condition, read: words, (picture, its largest face), or sound."""
+    if timeline.changes(emotion.text):
+        course = timeline.read(str(emotion.text), intensity, transition)
+        notes += course.notes
+        return course
     if emotion.text is not None:
         meant = understand(emotion.text)
         notes += [meant.note] if meant.note else []
@@ -140,6 +149,7 @@ def check(
     blinks: bool = True,
     seed: int = 0,
     fps: Fraction | float | str = 25,
+    transition: float = TRANSITION,
 ) -> Request:
     """Reads and checks everything a user gives, without weights and without writing; arguments as :meth:`Talker.talk`."""
     condition = EmotionCondition(text=emotion) if isinstance(emotion, str) else emotion
@@ -148,6 +158,7 @@ def check(
     intensity = arguments.intensity(intensity)
     fps = arguments.frame_rate(fps)
     seed = arguments.whole(seed, "seed", 0, "of head motion and blinks")
+    transition = arguments.seconds(transition, "transition")
     if face is not None:
         face = arguments.whole(face, "face", 1, "1 = the largest")
     if pose not in POSES:
@@ -158,7 +169,7 @@ def check(
     image = _shrunk(picture)
     voice = read_voice(audio)
     notes += voice.notes
-    wanted = _emotion_input(condition, notes)
+    wanted = _emotion_input(condition, intensity, transition, notes)
     faces = detect(image)
     if face is not None and not 1 <= face <= len(faces):
         raise EmolibError(f"face {face} was asked for but {len(faces)} found; give 1 (the largest) to {len(faces)}")
@@ -224,8 +235,9 @@ class Talker:
 
         source: a file, a Pillow image or an array (:func:`load_image`). audio: a file, or mono samples at 16 kHz (floats in [-1, 1],
         int16, int32 or uint8); the video has the file's own track, at its rate.
-        emotion: words or :class:`EmotionCondition`.
-        intensity: 1 to 3. Options: face (n-th largest, 1 ...), pose ("generated" or "still"), blinks, seed, fps (exact; Fraction).
+        emotion: words, words that change (:mod:`emolib.timeline`) or :class:`EmotionCondition`.
+        intensity: 1 to 3. Options: face (n-th largest, 1 ...), pose ("generated" or "still"), blinks, seed, fps (exact; Fraction),
+        transition (s from one emotion of a timeline to the next).
         progress: called with (frames done, frames in all). Raises :class:`EmolibError` for anything wrong with them.
         """
         return self.run(check(source, audio, emotion, intensity, out, **options), progress)
@@ -250,13 +262,22 @@ class Talker:
 
     def placed(self, request: Request) -> Request:
         """``request``, with a note of what its words were taken for if no table knows them. EmolibError if they are no emotion."""
-        words = request.emotion
-        if not isinstance(words, Understood) or words.known:
-            return request
-        if (nearest := self.ame.place(words.text)) is None:
-            raise EmolibError(f"'{words.text}' is not understood as an emotion; give {UNDERSTOOD}")
-        note = f"'{words.text}' is no word of ours for an emotion; it is taken as it stands, nearest to {nearest}"
-        return replace(request, emotion=Understood(words.text), notes=(*request.notes, note))
+        notes = list(request.notes)
+
+        def placed(words: Understood) -> Understood:
+            if words.known:
+                return words
+            if (nearest := self.ame.place(words.text)) is None:
+                raise EmolibError(f"'{words.text}' is not understood as an emotion; give {UNDERSTOOD}")
+            notes.append(
+                f"'{words.text}' is no word of ours for an emotion; it is taken as it stands, nearest to {nearest}"
+            )
+            return Understood(words.text)
+
+        emotion = request.emotion
+        if isinstance(emotion, (Understood, Timeline)):
+            emotion = placed(emotion) if isinstance(emotion, Understood) else emotion.told(placed)
+        return request if emotion == request.emotion else replace(request, emotion=emotion, notes=tuple(notes))
 
     def frames(self, request: Request) -> Iterator[np.ndarray]:
         """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
@@ -284,7 +305,7 @@ class Talker:
         log_mel, n_samples = request.voice.log_mel, request.voice.n_samples
         n_frames = frame_count(n_samples, request.fps)
         heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
-        beta, sigma = predict(self.eac, heard, self.embed(request.emotion), request.intensity)
+        beta, sigma = predict(self.eac, heard, *self.style(request, len(heard)))
         beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
         motion = head_motion(log_mel, n_frames, request.fps, moving)
         closure = blinks(n_frames, float(request.fps), blinking)
@@ -299,6 +320,21 @@ class Talker:
         """What EAC hears of a voice: its log-mel, or Whisper's features as they come."""
         return voice.log_mel if self.eac.config["audio"] == "mel" else Passing(voice.blocks, voice.n_samples)
 
+    def style(self, request: Request, n_frames: int) -> tuple[Tensor, Tensor | float]:
+        """z_emo and mu of Eqs. 2 and 3: (D,) and a number, or of each of ``n_frames`` at :data:`EAC_FPS`, (T, D) and (T,)."""
+        if not isinstance(course := request.emotion, Timeline):
+            return self.embed(course), request.intensity
+        codes = [
+            mix(
+                torch.stack([self.embed(said) for said, _ in moment.parts]),
+                [share for _, share in moment.parts],
+            )
+            for moment in course.moments
+        ]
+        shares = torch.from_numpy(course.shares(n_frames, EAC_FPS)).to(codes[0])
+        levels = shares.new_tensor([moment.intensity for moment in course.moments])
+        return mix(torch.stack(codes), shares), shares @ levels
+
     @torch.no_grad()
     def embed(self, emotion: str | Understood | tuple[np.ndarray, Face] | Voice) -> Tensor:
         """z_emo (D,) of Eq. 2 for words, a face in a picture, or a voice."""
@@ -306,9 +342,7 @@ class Talker:
         if isinstance(emotion, str):
             return emotion_code(self.eac, self.ame, emotion)
         if isinstance(emotion, Voice):
-            heard = self._heard(emotion)
-            heard = heard[np.arange(len(heard))]
-            return self.eac.embed_audio(torch.from_numpy(heard)[None].to(self.device))[0]
+            return self.eac.embed_audio(self._heard(emotion))[0]
         if self.eac.encoding != "clip":
             raise EmolibError(f"the EAC variant {self.eac.config['variant']} takes no image as emotion; give a text")
         picture, face = emotion

@@ -30,6 +30,9 @@ from emolib.weights import PRETRAINED, sha256
 from synthface.crowd import SEED
 
 TARGET = PRETRAINED / "judges"
+WARM_START = (
+    45 * 60
+)  # s: what a training that is never finished leaves, weights to put in place of those that ship and go on from
 JUDGES = ("emotion_loss", "clip", "emotion_efd", "sync")
 
 
@@ -71,6 +74,7 @@ def main() -> None:
             "learnt from": f"{learnt.count} people, every {learnt.step}. from number {learnt.first}",
             "measured on": f"{out.count} people, every {out.step}. from number {out.first}",
             "parent": sha256(parent) if parent else None,
+            "steps": read_record(path).get("steps"),
             "code": read_record(path).get("code"),
         } | {key: round(float(value), 4) for key, value in scores.items()}
         write_atomic(note, json.dumps(manifest, indent=1) + "\n")
@@ -98,7 +102,7 @@ def _emotion(name: str, path: Path, parent: Path | None, arguments: argparse.Nam
         training: Training = CrowdClip(templates=TEMPLATES, steps=arguments.clip_steps, **how)
     else:
         training = CrowdEmotion(kind=name.removeprefix("emotion_"), steps=arguments.emotion_steps, **how)
-    train(training, path, checkpoints=arguments.crowd / "training" / name)
+    train(training, path, checkpoints=arguments.crowd / "training" / name, warm_start_every=WARM_START)
     see = Ame.load(path).similarity if name == "clip" else EmotionNet.load(path)
     bank = crowd_bank(out, arguments.seed)
     scores = {
@@ -117,7 +121,7 @@ def _sync(_, path: Path, parent: Path | None, arguments: argparse.Namespace) -> 
     training = CrowdSync(
         people=people, parent=parent, steps=arguments.sync_steps, seed=arguments.seed, batch_size=96, lr=1e-3
     )
-    train(training, path, checkpoints=arguments.crowd / "training" / "sync")
+    train(training, path, checkpoints=arguments.crowd / "training" / "sync", warm_start_every=WARM_START)
     said = {
         key: {str(x) for file in people.files + out.files for x in np.load(file)[name].ravel()}
         for key, name in (("voices", "voices"), ("sentences", "texts"))

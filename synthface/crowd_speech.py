@@ -17,7 +17,7 @@ from synthface.speech import Speaker, Speech, expressive, prosody, spoken
 from synthface.synth import FPS, Studio, named_rng
 
 SECONDS = 2.0  # of a clip
-CLIPS = 2  # of a person: one as they are, one randomised
+CLIPS = 4  # of a person: every second one randomised
 # Accents and voices that speech.VOICES does not have, and every fourth natural one.
 ESPEAK = {
     sex: tuple(f"{accent}+{who}" for accent in ("en-gb-x-gbclan", "en-gb-x-gbcwmd") for who in people)
@@ -43,10 +43,29 @@ _WHERE = (
     "|at noon|behind the barn|on Wednesday|near the harbour|after supper|in the tower|beside the fountain|for the village|"
     "across the valley|in a hurry|through the fog"
 ).split("|")
+# Words that nobody says. Of real sentences from small lists a net learns the words: AUC .97 on speakers, .89 on sentences that are new.
+_ONSETS = (
+    "b|bl|br|ch|d|dr|f|fl|fr|g|gl|gr|h|j|k|kl|kr|l|m|n|p|pl|pr|qu|r|s|sh|sk|sl|sm|sn|sp|st|str|sw|t|th|tr|tw|v|w|y|z"
+).split("|")
+_NUCLEI = "a|e|i|o|u|ai|ar|au|ay|ea|ee|er|igh|oa|oi|oo|or|ou|ow|oy".split("|")
+_CODAS = "||b|d|f|g|ck|l|ll|m|mp|n|nd|ng|nk|nt|p|r|s|sh|st|t|th|v|x|z".split("|")
+
+
+def invented(rng: np.random.Generator) -> str:
+    """Two to four words of one or two syllables that are no words, and small ones between them."""
+    words = []
+    for _ in range(int(rng.integers(2, 5))):
+        syllables = int(rng.integers(1, 3))
+        words.append(str(rng.choice(("the", "a", "my", "to", "we", "with", "of", "her", "in", "and", "for", "is"))))
+        words.append("".join(str(rng.choice(part)) for _ in range(syllables) for part in (_ONSETS, _NUCLEI, _CODAS)))
+    text = " ".join(words[int(rng.integers(2)) :])
+    return text[0].upper() + text[1:] + "."
 
 
 def sentence(rng: np.random.Generator) -> str:
-    """A sentence of 4 to 9 words that no corpus has."""
+    """A sentence of 3 to 9 words that no corpus has."""
+    if rng.random() < 0.75:
+        return invented(rng)
     parts = [str(rng.choice(words)) for words in (_WHO, _DID, _WHAT, _WHERE)]
     text = " ".join(part for part in parts if part)
     return text[0].upper() + text[1:] + "."
@@ -83,7 +102,7 @@ def speak_for_judges(studio: Studio, number: int) -> list[tuple[np.ndarray, np.n
     rng = named_rng(studio.seed, "crowd speech", number)
     scene = Scene.sample(rng, studio.size * SUPERSAMPLE)
     speaker = replace(speaker, voice=voice_of(number, "female" if body.head.sex > 0.5 else "male", rng))
-    clips = []
+    clips, strange, strange_scene = [], randomised(body, rng), randomised_scene(scene, rng)
     for take in range(CLIPS):
         emotion = str(rng.choice(EMOTIONS))
         level, text = 1 if emotion == "neutral" else int(rng.integers(1, 4)), sentence(rng)
@@ -92,10 +111,10 @@ def speak_for_judges(studio: Studio, number: int) -> list[tuple[np.ndarray, np.n
         arkit, pose = performance(emotion, level, said.visemes, count, float(FPS), style, rng)
         pose, landmarks = studio.framed(body, arkit, pose, rng)
         who, where = body, scene
-        if take:
-            pose, who, where = crop_jitter(pose, rng), randomised(body, rng), randomised_scene(scene, rng)
+        if take % 2:
+            pose, who, where = crop_jitter(pose, rng), strange, strange_scene
         frames = photograph(who, where, arkit, pose, studio.size, rng)
-        if take:
+        if take % 2:
             frames = degrade(frames, landmarks, rng)
         clips.append((frames, said.audio, speaker.voice, text))
     return clips

@@ -136,7 +136,7 @@ def test_frame_bank_keeps_its_budget_and_samples_every_emotion_alike(corpus):
         bank.images.shape == (4, 4, 3, 64, 64)
         and len(FrameBank.load(corpus, per_clip=64, size=64, budget_mb=2, seed=0)) == 2
     )
-    images, emotion, intensity = bank.sample(np.random.default_rng(1), 9, frames=2)
+    images, emotion, intensity, beta = bank.sample(np.random.default_rng(1), 9, frames=2)
     assert images.shape == (9, 2, 3, 64, 64) and images.max() <= 1 and (intensity == 2).all()
     assert emotion.bincount(minlength=8).tolist() == [3, 0, 0, 0, 0, 3, 3, 0]
     assert torch.equal(bank.sample(np.random.default_rng(1), 9, frames=2)[0], images)

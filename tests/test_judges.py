@@ -19,7 +19,7 @@ from emolib.train.loop import Loop
 from emolib.weights import PRETRAINED, save_weights, verify
 from synthface import natural, speech
 from synthface.crowd import FRAMES, SEED, TAKES, crowd_studio, sit_for_judges
-from synthface.crowd_speech import ESPEAK, NATURAL, sentence, voice_of
+from synthface.crowd_speech import ESPEAK, NATURAL, invented, sentence, voice_of
 
 JUDGES = PRETRAINED / "judges"
 
@@ -82,7 +82,7 @@ def test_a_bank_of_the_crowd_trains_a_net(tmp_path):
         kind="efd", people=people, parent=tmp_path / "net.safetensors", steps=1, batch_size=8, lr=2e-3, seed=0
     ).prepare()
     saved = EmotionNet.load(tmp_path / "net.safetensors").state_dict()
-    assert all(torch.equal(v, saved[k]) for k, v in again.models["emotion_efd"].state_dict().items())
+    assert all(torch.equal(v, saved[k]) for k, v in again.models["emotion_efd"]["net"].state_dict().items())
 
 
 def test_fits_are_the_truth_a_little_off_and_mostly_flatter():
@@ -104,6 +104,8 @@ def test_voices_and_sentences_of_the_crowd_are_in_no_corpus():
     rng = np.random.default_rng(0)
     said = {sentence(rng) for _ in range(400)}
     assert len(said) > 350 and not said & set(speech.SENTENCES)
+    assert sum(text.split()[1] in ("captain", "quiet") for text in said) < 20, "most words are invented"
+    assert all(2 <= len(invented(rng).split()) <= 8 for _ in range(100))
     voices = {voice_of(number, "female", rng) for number in range(40)}
     assert voices <= own | {f"{a}+{b}" for a in NATURAL["female"] for b in NATURAL["female"]} | set(NATURAL["female"])
     assert all(set(NATURAL[sex]) < set(natural.VOICES[sex]) for sex in natural.VOICES)

@@ -116,6 +116,25 @@ def test_emotions_from_words_face_and_voice(talker, tmp_path):
     assert not torch.allclose(codes[0], codes[1]) and not torch.allclose(codes[1], codes[2])
 
 
+def test_emotions_that_change(talker, tmp_path):
+    """Before the change all is as with the first emotion alone, long after it as with the second."""
+    own, options = Coefficients.zeros(1), {"blinks": False, "pose": "still"}
+    voice = np.tile(VOICE, 3)
+
+    def betas(text, intensity=1):
+        request = check(small_portrait(), voice, text, intensity, tmp_path / "a.mp4", transition=0.1, **options)
+        return talker.coefficients(talker.placed(request), own)[0].beta
+
+    first, second, both = betas("sad", 1), betas("happy", 3), betas("sad@0 happy:3@0.5")
+    torch.testing.assert_close(both[:12], first[:12])
+    torch.testing.assert_close(both[16:], second[16:])
+    assert not torch.allclose(both[13], first[13]) and not torch.allclose(both[13], second[13])
+    halves = talker.style(check(small_portrait(), voice, "sad*0.5 + happy*0.5", 2, tmp_path / "a.mp4"), 4)
+    code = torch.nn.functional.normalize(talker.embed("sad") + talker.embed("happy"), dim=0)
+    torch.testing.assert_close(halves[0], code.expand(4, -1))
+    assert halves[1].tolist() == [2] * 4
+
+
 def test_still_pose_and_other_rate(talker, tmp_path):
     """At 50 fps every second pair of frames straddles a frame of 25 fps: the same motion, sampled twice as often."""
     own = Coefficients.zeros(1)
@@ -226,6 +245,10 @@ def test_refusals_before_any_weights(tmp_path):
         ({"intensity": "strong"}, "intensity is 'strong'"),
         ({"emotion": ""}, "no emotion"),
         ({"emotion": None}, "no emotion"),
+        ({"emotion": "x" * 10_000}, "10000 characters"),
+        ({"emotion": "happy@0 sad@0"}, "times are 0, 0"),
+        ({"emotion": "happy*0.7 + sad*0.7"}, "sum to 1.4"),
+        ({"emotion": "happy@0 sad@1", "transition": float("nan")}, "transition is nan"),
         ({"out": tmp_path / "file" / "a.mp4"}, "not a folder that can be written"),
         ({"out": tmp_path / "a.avi"}, "does not end in .mp4"),
         ({"pose": "wild"}, "expected one of generated, still"),

@@ -1,5 +1,6 @@
 """The loop: resumes to the same bits, makes no step while its weights are true, and the same losses in two processes."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from emolib.errors import EmolibError
+from emolib.fingerprint import file_digest
 from emolib.params import Params
 from emolib.pipeline.stage import Stage, project_root
 from emolib.train.loop import Loop, Training, read_record, record_path, train
@@ -72,6 +74,24 @@ def test_a_checkpoint_of_something_else_or_a_damaged_one_is_not_resumed(tmp_path
     path = tmp_path / "bytes" / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     assert looped(tmp_path / "bytes")[0].made[0] == 0
+
+
+def test_a_warm_start_is_the_average_so_far_and_changes_nothing(tmp_path):
+    (tmp_path / "parent").write_text("weights")
+    training, plain = SumTraining(steps=12, seed=3, ema=0.5).prepare(), SumTraining(steps=12, seed=3, ema=0.5).prepare()
+    training.parent = tmp_path / "parent"
+    Loop(plain, checkpoints=tmp_path / "plain", device="cpu", checkpoint_every=5).run()
+    loop = Loop(training, checkpoints=tmp_path / "kept", device="cpu", checkpoint_every=5, warm_start_every=0)
+    loop.run()
+    manifest = json.loads((tmp_path / "kept" / "warm_start.json").read_text())
+    assert (manifest["step"], manifest["of"]) == (10, 12)
+    assert manifest["parent"] == file_digest(tmp_path / "parent")
+    assert manifest["weights"] == file_digest(tmp_path / "kept" / "warm_start.safetensors")
+    assert not (tmp_path / "plain" / "warm_start.safetensors").exists()
+    for name, value in plain.models["m"].state_dict().items():
+        assert torch.equal(value, training.models["m"].state_dict()[name])
+    kept = load_weights(tmp_path / "kept" / "warm_start.safetensors")[0]
+    assert any(not torch.equal(value, training.models["m"].state_dict()[name]) for name, value in kept.items())
 
 
 def trained(folder, **options):

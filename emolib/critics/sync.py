@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emolib.errors import EmolibError
+from emolib.layers import Dropout
 from emolib.metrics.sync import sync_confidence
 from emolib.speech.features import RATE, WIDTH, speech_features
 from emolib.weights import load_into, load_weights, save_weights
@@ -89,8 +90,8 @@ class SyncNet(nn.Module):
             *layers, nn.Flatten(), nn.Linear(128 * 3 * 4, 2 * dim), nn.ReLU(inplace=True), nn.Linear(2 * dim, dim)
         )
         self.audio_tower = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(WIDTH, 96), nn.GELU(), nn.Flatten(),
-            nn.Linear(96 * TOKENS, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), nn.Dropout(0.1), nn.Linear(2 * dim, dim),
+            Dropout(0.2), nn.Linear(WIDTH, 96), nn.GELU(), nn.Flatten(),
+            nn.Linear(96 * TOKENS, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), Dropout(0.1), nn.Linear(2 * dim, dim),
         )  # fmt: skip
         self.log_scale = nn.Parameter(torch.tensor(np.log(10.0), dtype=torch.float32))
 

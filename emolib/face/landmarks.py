@@ -125,7 +125,8 @@ def _answers(seen: Tensor, questions: Sequence[Question]) -> list[tuple[np.ndarr
 
 def features(frames: np.ndarray, net: FaceNet) -> Tensor:
     """What the face net's first half makes of aligned crops, uint8 (n, S, S, 3): (n, 64, 32, 32) in the precision of ``net``."""
-    return features_of(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).to(_kind(net)) / 255, net)
+    frames = np.require(frames, requirements=["C", "W"])  # torch shares memory, and warns of what may not be written to
+    return features_of(torch.from_numpy(frames).permute(0, 3, 1, 2).to(_kind(net)) / 255, net)
 
 
 def features_of(pictures: Tensor, net: FaceNet) -> Tensor:

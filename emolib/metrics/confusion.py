@@ -6,6 +6,12 @@ import torch
 from emolib.emotions import EMOTIONS
 
 
+def _counted(truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    counts = np.zeros((len(EMOTIONS), len(EMOTIONS)), int)
+    np.add.at(counts, (truth, answer), 1)
+    return counts
+
+
 @torch.no_grad()
 def confusion(score, bank, *, composites: bool = False, clips: bool = False) -> np.ndarray:
     """(8,8) counts, row = truth, column = answer.
@@ -19,7 +25,7 @@ def confusion(score, bank, *, composites: bool = False, clips: bool = False) -> 
         images = source[i : i + 16].float() / 255
         answer = score(images if clips else images.flatten(0, 1)).argmax(1).cpu()
         truth = bank.emotion[i : i + 16].repeat_interleave(1 if clips else images.shape[1])
-        np.add.at(counts, (truth.numpy(), answer.numpy()), 1)
+        counts += _counted(truth.numpy(), answer.numpy())
     return counts
 
 
@@ -42,7 +48,5 @@ def ceiling(known: tuple[np.ndarray, np.ndarray], unseen: tuple[np.ndarray, np.n
     found = []
     for model in (LogisticRegression(max_iter=300), MLPClassifier((64,), early_stopping=True, random_state=seed)):
         answer = make_pipeline(StandardScaler(), model).fit(*known).predict(unseen[0])
-        counts = np.zeros((len(EMOTIONS), len(EMOTIONS)), int)
-        np.add.at(counts, (unseen[1], answer), 1)
-        found.append(accuracy(counts))
+        found.append(accuracy(_counted(unseen[1], answer)))
     return max(found)

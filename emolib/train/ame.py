@@ -9,12 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emolib.ame import Ame
-from emolib.corpus.clips import Corpus
 from emolib.emotions import EMOTIONS, INTENSITIES
 from emolib.prompts import sample_prompt
 from emolib.train.augment import augment
-from emolib.train.emotion import FrameBank, frame_bank
-from emolib.train.loop import Loop, Training
+from emolib.train.emotion import FramesTraining
+from emolib.train.loop import Loop
 from emolib.train.parallel import gather, share
 
 WORDINGS = 16  # prompts drawn for each emotion and intensity to train towards
@@ -29,29 +28,16 @@ def label_bank(ame: Ame, seed: int = 0) -> Tensor:
 
 
 @dataclass(kw_only=True)
-class ClipTraining(Training):
-    """AME's image tower on frames of ``corpus`` (with fits) against its locked text tower.
+class ClipTraining(FramesTraining):
+    """AME's image tower against its locked text tower.
 
     Loss: cross-entropy over the eight class embeddings (temperature 0.03), which tells emotions apart, plus the cosine distance to
     one random wording of the clip's own emotion and intensity, which puts images where the texts are.
 
-    templates: wordings of a prompt. parent: weights to go on from. Sizes: :class:`emolib.params.Critics`.
+    templates: wordings of a prompt.
     """
 
-    corpus: Corpus
-    face_model: Path
     templates: tuple[str, ...]
-    batch_size: int
-    lr: float
-    frames_per_clip: int
-    cache_mb: int
-    parent: Path | None = None
-    ema: float = 0.98
-
-    def load(self) -> FrameBank:
-        """What it learns from."""
-        sizes = {"per_clip": self.frames_per_clip, "budget_mb": self.cache_mb, "seed": self.seed}
-        return frame_bank(self.corpus, self.face_model, **sizes)
 
     def prepare(self) -> "ClipTraining":
         self.bank = self.load()
@@ -64,7 +50,7 @@ class ClipTraining(Training):
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, np.random.Generator]:
         """(images (n,3,S,S), emotion (n,), intensity (n,), the generator, for what is left to draw on the device)."""
-        images, emotion, intensity = self.bank.sample(rng, self.batch_size)
+        images, emotion, intensity, _ = self.bank.sample(rng, self.batch_size)
         return images[:, 0], emotion, intensity, rng
 
     def step(self, loop: Loop, batch) -> dict[str, Tensor]:

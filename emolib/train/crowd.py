@@ -26,7 +26,7 @@ from emolib.train.sync import MouthBank, SyncTraining
 
 FITTED = {"alpha": 0.25, "beta": 0.12, "pose": 0.004}  # how far fits are from the truth, in units of the coefficients
 SIZE = 96  # px of what is kept: the nets see the inner two thirds of it
-SHRUNK = (0.75, 1.1)  # a fitted or predicted expression, of the true one
+SHRUNK = (0.6, 1.1)  # a fitted or predicted expression, of the true one
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,14 @@ def crowd_bank(people: People, seed: int) -> FrameBank:
     images: list[Tensor] = []
     pasted: tuple[list[Tensor], list[Tensor]] = ([], [])
     levels: list[np.ndarray] = []
+    betas: list[Tensor] = []
     for path in people.files:
         with np.load(path) as file:
             frames, theta = file["images"], torch.from_numpy(file["coefficients"])
             levels.append(file["levels"].reshape(-1))
         shown, shape = to_tensor(frames.reshape(-1, *frames.shape[3:])), (-1, frames.shape[2])
         images.append(shrink(shown, SIZE).unflatten(0, shape))
+        betas.append(theta.flatten(0, 1)[..., 80:144])
         fitted = as_fitted(Coefficients.from_vector(theta.flatten(0, 2)), rng)
         for bank, coefficients in zip(pasted, (fitted, recast(fitted, rng))):
             bank.append(shrink(composite(face, coefficients, shown)[0], SIZE).unflatten(0, shape))
@@ -85,7 +87,9 @@ def crowd_bank(people: People, seed: int) -> FrameBank:
         torch.arange(len(EMOTIONS)).repeat_interleave(takes).repeat(people.count),
         torch.from_numpy(np.concatenate(levels)).long(),
         tuple(path.stem for path in people.files for _ in levels[0]),
-        *(torch.cat(bank) for bank in pasted),
+        composites=torch.cat(pasted[0]),
+        recast=torch.cat(pasted[1]),
+        beta=torch.cat(betas),
     )
 
 

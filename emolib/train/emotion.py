@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from emolib.corpus.clips import Corpus
 from emolib.critics.emotion import EmotionNet
@@ -22,6 +22,7 @@ from emolib.train.parallel import gather, share
 from emolib.weights import load_weights
 
 BANK_SIZE = 128  # side of the crops kept for training, at most; of 80 px ones the nets learnt visibly less
+BETA = 1.0  # weight of what the face does beside what it is called
 STRENGTH = 0.7  # of the augmentation at its strongest: beyond, the small nets learn less and not more
 
 
@@ -31,6 +32,7 @@ class FrameBank:
 
     images: (N, K, 3, S, S) uint8. composites: the same frames with the rendered fit pasted in (I^3d of Eq. 6), or None.
     recast: the same with a random identity, complexion and light instead of the fitted ones (for training), or None.
+    beta: (N, K, 64) expression coefficients of the frames, or None.
     emotion, intensity: (N,) int64 (index into EMOTIONS; 1..3). identity: one name a clip.
     """
 
@@ -40,6 +42,7 @@ class FrameBank:
     identity: tuple[str, ...]
     composites: Tensor | None = None
     recast: Tensor | None = None
+    beta: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.emotion)
@@ -61,7 +64,7 @@ class FrameBank:
         room = max(1, int(budget_mb * 2**20 / (per_clip * 3 * size * size * (3 if face_model else 1))))
         rng = np.random.default_rng(seed)
         clips = [corpus[int(i)] for i in np.sort(rng.permutation(len(corpus))[:room])]
-        images, composites, recasts = [], [], []
+        images, composites, recasts, betas = [], [], [], []
         for clip in clips:
             # Emotions rise at the start of a clip and fade at its end; the middle is what the label speaks of.
             index = np.linspace(0.2 * clip.n_frames, 0.8 * clip.n_frames, per_clip).astype(int)
@@ -69,6 +72,7 @@ class FrameBank:
             images.append(shrink(frames, size))
             if face_model is not None:
                 fitted = clip.coefficients()[index]
+                betas.append(fitted.beta)
                 composites.append(shrink(composite(face_model, fitted, frames)[0], size))
                 recasts.append(shrink(composite(face_model, recast(fitted, rng), frames)[0], size))
         return cls(
@@ -78,11 +82,13 @@ class FrameBank:
             tuple(c.identity for c in clips),
             torch.stack(composites) if composites else None,
             torch.stack(recasts) if recasts else None,
+            torch.stack(betas) if betas else None,
         )
 
-    def sample(self, rng: np.random.Generator, n: int, frames: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    def sample(self, rng: np.random.Generator, n: int, frames: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``n`` clips, each emotion equally often, ``frames`` frames of each: images (n, frames, 3, S, S) float
-        in [0,1], emotion (n,), intensity (n,). Where there are any, a fifth of the clips come as composites, a fifth recast."""
+        in [0,1], emotion (n,), intensity (n,), beta (n, frames, 64; or 0 where none is known). Where there are any, a fifth of the clips
+        come as composites, a fifth recast."""
         present = self.emotion.unique().numpy()
         labels = rng.permutation(np.resize(rng.permutation(present), n))
         chosen = torch.as_tensor([rng.choice(np.flatnonzero(self.emotion.numpy() == k)) for k in labels])
@@ -92,7 +98,8 @@ class FrameBank:
             draw = torch.as_tensor(rng.random(n))
             for source, drawn in ((self.composites, draw < 0.2), (self.recast, draw > 0.8)):
                 images[drawn] = source[chosen[drawn][:, None], index[drawn]]
-        return images.float() / 255, self.emotion[chosen], self.intensity[chosen]
+        beta = torch.zeros(n, frames, 0) if self.beta is None else self.beta[chosen[:, None], index]
+        return images.float() / 255, self.emotion[chosen], self.intensity[chosen], beta
 
 
 def shrink(images: Tensor, size: int) -> Tensor:
@@ -126,15 +133,11 @@ def frame_bank(corpus: Corpus, face_model: Path, *, per_clip: int, budget_mb: in
 
 
 @dataclass(kw_only=True)
-class EmotionTraining(Training):
-    """An emotion net on frames of ``corpus`` (with fits): cross-entropy on single frames and, for ``efd``, on threes of frames too.
-
-    kind: of :class:`emolib.critics.emotion.EmotionNet`. parent: weights to go on from. Sizes: :class:`emolib.params.Critics`.
-    """
+class FramesTraining(Training):
+    """What learns from frames of ``corpus`` (with fits). parent: weights to go on from. Sizes: :class:`emolib.params.Critics`."""
 
     corpus: Corpus
     face_model: Path
-    kind: str
     batch_size: int
     lr: float
     frames_per_clip: int
@@ -142,42 +145,60 @@ class EmotionTraining(Training):
     parent: Path | None = None
     ema: float = 0.98
 
-    @property
-    def name(self) -> str:
-        return f"emotion_{self.kind}"
-
     def load(self) -> FrameBank:
         """What it learns from."""
         sizes = {"per_clip": self.frames_per_clip, "budget_mb": self.cache_mb, "seed": self.seed}
         return frame_bank(self.corpus, self.face_model, **sizes)
 
+
+@dataclass(kw_only=True)
+class EmotionTraining(FramesTraining):
+    """An emotion net: cross-entropy on single frames and, for ``efd``, on threes of frames too.
+
+    Beside the class it learns what the face does, beta by a linear layer that is thrown away: of a picture, eight labels say little.
+
+    kind: of :class:`emolib.critics.emotion.EmotionNet`.
+    """
+
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return f"emotion_{self.kind}"
+
     def prepare(self) -> "EmotionTraining":
         self.bank = self.load()
         torch.manual_seed(self.seed)
-        net = EmotionNet(self.kind).train()
+        assert self.bank.beta is not None  # load gives it
+        net, beta = EmotionNet(self.kind), self.bank.beta.flatten(0, 1)
         if self.parent:
             net.load_state_dict(load_weights(self.parent)[0])
-        self.models = {self.name: net}
-        self.optimizers = {self.name: torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=0.05)}
+        self.mean, self.std = beta.mean(0), beta.std(0).clamp(min=1e-6)
+        both = nn.ModuleDict({"net": net, "beta": nn.Linear(net.head.in_features, beta.shape[1])}).train()
+        self.models = {self.name: both}
+        self.optimizers = {self.name: torch.optim.AdamW(both.parameters(), lr=self.lr, weight_decay=0.05)}
         return self
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, np.random.Generator]:
-        """(images (n, frames, 3, S, S), emotion (n,), the generator, for what is left to draw on the device)."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, np.random.Generator]:
+        """(images (n, frames, 3, S, S), emotion (n,), beta (n, frames, 64), the generator, for what is left to draw on the device)."""
         frames = int(rng.choice((1, 3))) if self.kind == "efd" else 1
-        images, emotion, _ = self.bank.sample(rng, max(2, self.batch_size // frames), frames)
-        return images, emotion, rng
+        images, emotion, _, beta = self.bank.sample(rng, max(2, self.batch_size // frames), frames)
+        return images, emotion, (beta - self.mean) / self.std, rng
 
     def step(self, loop: Loop, batch) -> dict[str, Tensor]:
-        images, emotion, rng = batch
+        images, emotion, beta, rng = batch
         loop.cosine_rate(self.name, self.lr)
         shape = images.shape[:2]
         images = augment(images.flatten(0, 1).to(loop.device), rng, min(loop.done, STRENGTH)).unflatten(0, shape)
-        images, own = share(images, emotion.to(loop.device))
+        images, own, beta = share(images, emotion.to(loop.device), beta.to(loop.device))
+        net, to_beta = loop.models[self.name]["net"], loop.models[self.name]["beta"]
         with loop.autocast():
-            logits = loop.models[self.name](images).float()
-        loss = gather(F.cross_entropy(logits, own, label_smoothing=0.1, reduction="none")).mean()
-        loop.minimize(self.name, loss, clip=1.0)
-        return {"loss": loss, "accuracy": gather((logits.argmax(1) == own).float()).mean()}
+            features = net.features(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+            logits, told = net.head(net.pool(features)).float(), to_beta(features).float()
+        named = gather(F.cross_entropy(logits, own, label_smoothing=0.1, reduction="none")).mean()
+        moved = gather(F.smooth_l1_loss(told, beta, reduction="none").mean((1, 2))).mean()
+        loop.minimize(self.name, named + BETA * moved, clip=1.0)
+        return {"loss": named, "beta": moved, "accuracy": gather((logits.argmax(1) == own).float()).mean()}
 
     def save(self, path: Path) -> None:
-        self.models[self.name].save(path)
+        self.models[self.name]["net"].save(path)

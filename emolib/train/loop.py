@@ -16,11 +16,13 @@ its last checkpoint to the bits of one that never stopped.
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,11 +88,15 @@ class Training:
 
 
 class Loop:
-    """Runs a prepared :class:`Training`. checkpoints: a folder for ``checkpoint.safetensors``."""
+    """Runs a prepared :class:`Training`. checkpoints: a folder for ``checkpoint.safetensors``.
+
+    warm_start_every: seconds after which the averaged weights so far are kept there too, as ``warm_start.safetensors``: what another
+    training, of other code or data, can go on from.
+    """
 
     def __init__(
         self, training: Training, *, checkpoints: Path, mark: str = "", device: str = "auto",
-        checkpoint_every: int = 100, log_every: int = 10,
+        checkpoint_every: int = 100, log_every: int = 10, warm_start_every: float = math.inf,
     ):  # fmt: skip
         self.accelerator = Accelerator(mixed_precision=training.precision, cpu=device == "cpu")
         self.training, self.steps, self.mark = training, training.steps, mark
@@ -98,7 +104,7 @@ class Loop:
         prepared = {k: self.accelerator.prepare_model(m, evaluation_mode=True) for k, m in training.models.items()}
         self.models: dict[str, Any] = {k: share_statistics(m) for k, m in prepared.items()}
         self.optimizers = {k: self.accelerator.prepare(o) for k, o in training.optimizers.items()}
-        self.checkpoint_every, self.log_every = checkpoint_every, log_every
+        self.checkpoint_every, self.log_every, self.warm_start_every = checkpoint_every, log_every, warm_start_every
         self.path = Path(checkpoints) / "checkpoint.safetensors"
         self.averages = {k: _copied(self.models[k]) for k in self.optimizers} if training.ema else {}
         self.history: list[dict] = []
@@ -127,6 +133,7 @@ class Loop:
             file=sys.stderr,
             disable=rank() > 0,
         )
+        kept = time.monotonic()
         while self.step < self.steps:
             self.rng = np.random.default_rng([self.training.seed, self.step, 0])
             torch.manual_seed(int(self.rng.integers(2**62)))
@@ -139,9 +146,11 @@ class Loop:
                 bar.set_postfix({k: f"{v:.3g}" for k, v in self.history[-1].items() if k != "step"})
             if self.step % self.checkpoint_every == 0 and self.step < self.steps:
                 self.save()
+                if time.monotonic() - kept > self.warm_start_every:
+                    self.keep_warm_start()
+                    kept = time.monotonic()
         bar.close()
-        for name, average in self.averages.items():
-            self.models[name].load_state_dict(average)
+        self._take(self.averages)
         for model in self.training.models.values():
             model.cpu().eval().requires_grad_(False)
         return self.history
@@ -183,6 +192,25 @@ class Loop:
         meta = {"step": str(self.step), "fingerprint": self.mark, "history": json.dumps(self.history)}
         with replacing(self.path) as temporary:
             save_file({k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}, temporary, metadata=meta)
+
+    def _take(self, states: dict[str, dict[str, Tensor]]) -> None:
+        for name, state in states.items():
+            self.models[name].to(self.device).load_state_dict(state)
+
+    def keep_warm_start(self) -> None:
+        """Writes the averaged weights of this step, and beside them a manifest: which step, whose parent, of which training."""
+        if rank():
+            return
+        now = {name: _copied(self.models[name]) for name in self.averages}
+        self._take(self.averages)
+        path = self.path.with_name("warm_start.safetensors")
+        record_path(path).unlink(missing_ok=True)
+        self.training.save(path)
+        self._take(now)
+        manifest: dict = {"weights": file_digest(path), "step": self.step, "of": self.steps}
+        if parent := getattr(self.training, "parent", None):
+            manifest["parent"] = file_digest(parent)
+        write_atomic(record_path(path), json.dumps(manifest, indent=1) + "\n")
 
     def _resume(self) -> int:
         """Loads the checkpoint if it is this run's; returns the step to go on from."""
