@@ -1,6 +1,7 @@
 """The judges that ship: trained once on people, voices and sentences of no corpus (``scripts/train_judges.py``), frozen, known by hash."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from emolib.files import replacing
@@ -24,6 +25,6 @@ def ship(folder: str | Path) -> None:
             shutil.copyfile(path, temporary)
 
 
-def hashes(folder: str | Path) -> dict[str, str]:
-    """Judge -> the first eight digits of its sha256, by which tables name it."""
-    return {name: sha256(Path(folder) / f"{name}.safetensors")[:8] for name in NAMES}
+def hashes(folder: str | Path, names: Sequence[str] = NAMES) -> dict[str, str]:
+    """Net -> the first eight digits of its sha256, by which tables name it."""
+    return {name: sha256(Path(folder) / f"{name}.safetensors")[:8] for name in names}
