@@ -124,7 +124,7 @@ class Eac(Section):
     variants: tuple[str, ...] = texts(
         EAC_VARIANTS, "Table 3 rows of EAC; a DVC matrix", choices=EAC_VARIANTS, needed=EAC_COMPARED
     )
-    steps: int = number(400, 1, 10**7, "optimiser steps")
+    steps: int = number(700, 1, 10**7, "optimiser steps")
     batch_size: int = number(16, 1, 4096, "clips a step (the paper: 128)")
     frames: int = number(32, 4, 512, "T, consecutive frames a sample (Sec. 4.1)")
     audio: str = choice(
@@ -144,6 +144,11 @@ class Eac(Section):
         "anchored",
         ("anchored", "paper"),
         "L_clip: with a contrast of e_audio over the classes' texts (ours), or cosines alone",
+    )
+    modalities: str = choice(
+        "one",
+        ("one", "all"),
+        "of a clip in a step: one of text, audio, image (ours, a third of the work) or all (Eq. 2)",
     )
     lambda_clip: float = number(1.0, 0.0, 1e4, "Eq. 5")
     lambda_emo: float = number(1.0, 0.0, 1e4, "Eq. 5")

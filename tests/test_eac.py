@@ -240,5 +240,9 @@ def test_conditions_stack_three_modalities_and_measure_their_angles():
     z_emo, apart = conditions(eac, sample)
     torch.testing.assert_close(z_emo, torch.stack([sample.text, audio, -audio], 1).flatten(0, 1))
     torch.testing.assert_close(apart, 3 - (sample.text * audio).sum(1).mean())
+    sample.told = torch.tensor([2, 0])
+    one, same = conditions(eac, sample, modalities="one")
+    torch.testing.assert_close(one, torch.stack([-audio[0], sample.text[1]]))
+    assert same == apart, "L_clip is of all, however a clip is told"
     z_emo, apart = conditions(small("lm"), sample)
     assert z_emo is sample.text and apart == 0

@@ -79,7 +79,8 @@ def sample(clips=2, frames=3):
     return training.Sample(
         windows=torch.zeros(clips, frames, 4, 80), heard=torch.zeros(clips, 8, 80), mu=torch.ones(clips),
             emotion=torch.zeros(clips, dtype=torch.long), text=torch.eye(8)[:clips],
-        image=torch.zeros(clips, 8), theta=theta, frame=torch.tensor([1, 2]), picture=torch.full((clips, 3, 4, 4), 0.4),
+        image=torch.zeros(clips, 8), told=torch.zeros(clips, dtype=torch.long),
+        theta=theta, frame=torch.tensor([1, 2]), picture=torch.full((clips, 3, 4, 4), 0.4),
     )  # fmt: skip
 
 

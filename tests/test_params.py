@@ -114,7 +114,7 @@ def test_every_parameter_is_documented():
 
 def test_writing_params_anew_keeps_what_the_user_set(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    edited = as_yaml().replace("steps: 400  # optimiser steps", "steps: 401  # mine")
+    edited = as_yaml().replace("steps: 700  # optimiser steps", "steps: 401  # mine")
     assert "401" in edited
     Path("params.yaml").write_text(edited)
     monkeypatch.setattr("sys.argv", ["params", "--write"])

@@ -49,6 +49,7 @@ class Sample:
     emotion: Tensor  # (B,) int64, index into EMOTIONS
     text: Tensor  # (B,D) e_text, or class codes for the one-hot variant
     image: Tensor  # (B,D) e_img
+    told: Tensor  # (B,) int64, by which it is told if by one: text, audio, image
     theta: Coefficients
     frame: Tensor  # (B,) int64 in [0,T)
     picture: Tensor  # (B,3,S,S) I at that frame
@@ -123,6 +124,7 @@ class Material:
             emotion=torch.from_numpy(wanted),
             text=torch.eye(len(EMOTIONS))[wanted] if eac.encoding == "onehot" else text,
             image=self.image[clips, rng.integers(self.image.shape[1], size=batch)],
+            told=torch.from_numpy(rng.permutation(np.arange(batch) % 3)),
             theta=Coefficients.cat([self.theta[c][a:b] for c, a, b in zip(clips, starts, ends)]),
             frame=torch.from_numpy(at - starts),
             picture=self.pictures[clips, keys],
@@ -134,11 +136,13 @@ class Material:
         return np.resize(self.heard[clip][first : first + length], (length, self.heard[clip].shape[1]))
 
 
-def conditions(eac: Eac, sample: Sample, anchors: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def conditions(
+    eac: Eac, sample: Sample, anchors: Tensor | None = None, modalities: str = "all"
+) -> tuple[Tensor, Tensor]:
     """Eq. 2: (z_emo (B*M,D), L_clip). The M modalities of a clip lie side by side and share one ground truth.
 
     anchors: the classes' texts (8,D) of the term that is ours, or None. M = 3, text, audio, image, for CLIP codes;
-    M = 1 for the others, which have no second modality to align.
+    M = 1 for the others, which have no second modality to align, and where ``modalities`` is "one" instead of "all": the one drawn.
     """
     if eac.encoding != "clip":
         return sample.text, sample.text.new_zeros(())
@@ -147,7 +151,10 @@ def conditions(eac: Eac, sample: Sample, anchors: Tensor | None = None) -> tuple
     if anchors is not None:
         near = F.normalize(audio - eac.emotion_mean, dim=1) @ F.normalize(anchors - anchors.mean(0), dim=1).T
         apart = apart + F.cross_entropy(near / SHARPNESS, sample.emotion, reduction="none")
-    return torch.stack([sample.text, audio, sample.image], 1).flatten(0, 1), gather(apart).mean()
+    z_emo = torch.stack([sample.text, audio, sample.image], 1)  # (B,M,D)
+    if modalities == "one":
+        z_emo = z_emo[torch.arange(len(z_emo), device=z_emo.device), sample.told][:, None]
+    return z_emo.flatten(0, 1), gather(apart).mean()
 
 
 def losses(
@@ -159,15 +166,16 @@ def losses(
     renders: int,
     emotion_loss: bool = True,
     anchors: Tensor | None = None,
+    modalities: str = "all",
 ) -> dict:
     """The five terms of Eq. 5 by name, unweighted, each a scalar Tensor.
 
     phi_emo: emotion net with ``features``. renders: how many of the B*M results are rendered, at random. emotion_loss:
-    False leaves L_emo out (the row "w/o L_emo" of Table 3). anchors: of :func:`conditions`.
+    False leaves L_emo out (the row "w/o L_emo" of Table 3). anchors, modalities: of :func:`conditions`.
     ``sample`` is the whole batch; a process works on its own share of it.
     """
     own = sample.share()
-    z_emo, apart = conditions(eac, own, anchors)
+    z_emo, apart = conditions(eac, own, anchors, modalities)
     copies, frames = len(z_emo) // len(own.mu), sample.windows.shape[1]
     beta = gather(eac(own.windows, z_emo, own.mu.repeat_interleave(copies))[0].float())  # (B*M,T,64)
     each = torch.arange(len(sample.theta), device=beta.device).view(-1, frames).repeat_interleave(copies, 0).flatten()
@@ -229,6 +237,7 @@ class EacTraining(Training):
     render_size: int
     lr: float
     clip_loss: str
+    modalities: str
     lambda_clip: float
     lambda_emo: float
     lambda_rec: float
@@ -264,7 +273,8 @@ class EacTraining(Training):
         """The terms of Eq. 5 of one batch."""
         wanted, anchored = VARIANTS[self.variant].emotion_loss, self.clip_loss == "anchored"
         anchors = self.material.label.to(batch.text.device) if anchored else None
-        return losses(eac, batch, self.face, self.judge, renders=self.renders, emotion_loss=wanted, anchors=anchors)
+        how: dict = {"renders": self.renders, "emotion_loss": wanted, "anchors": anchors, "modalities": self.modalities}
+        return losses(eac, batch, self.face, self.judge, **how)
 
     def save(self, path: Path) -> None:
         self.eac.save(path)
