@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--clip-steps", type=int, default=4000)
     parser.add_argument("--sync-steps", type=int, default=3000)
     parser.add_argument("--held-out", type=int, default=40, help="people of each kind that are only measured on")
+    parser.add_argument("--lr", type=float, default=2e-3, help="a third of it, to go on from weights on fewer people")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument(
         "--precision", choices=("no", "bf16"), default="no", help="bf16 where the machine is fast in it"
@@ -97,7 +98,7 @@ def _emotion(name: str, path: Path, parent: Path | None, arguments: argparse.Nam
     stills = draw_crowd(arguments.crowd, "stills", range(first, first + arguments.people, 2))[0].parent
     people, out = People(stills, first, count), People(stills, first + 2 * count, arguments.held_out)
     how = {"people": people, "parent": parent, "seed": arguments.seed, "precision": arguments.precision}
-    how |= {"batch_size": 64, "lr": 2e-3}
+    how |= {"batch_size": 64, "lr": arguments.lr}
     if name == "clip":
         training: Training = CrowdClip(templates=TEMPLATES, steps=arguments.clip_steps, **how)
     else:
@@ -119,7 +120,12 @@ def _sync(_, path: Path, parent: Path | None, arguments: argparse.Namespace) -> 
     people = People(clips, numbers.start, arguments.speakers - arguments.held_out, 1)
     out = People(clips, numbers.start + people.count, arguments.held_out, 1)
     training = CrowdSync(
-        people=people, parent=parent, steps=arguments.sync_steps, seed=arguments.seed, batch_size=96, lr=1e-3
+        people=people,
+        parent=parent,
+        steps=arguments.sync_steps,
+        seed=arguments.seed,
+        batch_size=96,
+        lr=arguments.lr / 2,
     )
     train(training, path, checkpoints=arguments.crowd / "training" / "sync", warm_start_every=WARM_START)
     said = {
