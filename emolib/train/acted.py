@@ -1,0 +1,187 @@
+"""The converter on performances without pictures (:mod:`emolib.corpus.acted`): the terms of Eq. 5 that need none, true coefficients.
+
+What stage 04 has, the paper's premise, is a few minutes of clips with fitted coefficients. Here are hours with the actor's own, so the net
+hears many voices and never learns a fit's shyness; the image terms of :class:`emolib.train.eac.EacTraining` can come after.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from emolib.ame import Ame
+from emolib.eac import Eac, Windows
+from emolib.emotions import EMOTIONS
+from emolib.errors import EmolibError
+from emolib.face.loaders import load_face_model
+from emolib.face.model import FaceModel
+from emolib.prompts import prompts
+from emolib.speech.ears import EARS
+from emolib.train.eac import LANDMARK_SIZE, SHARPNESS
+from emolib.train.loop import Loop, Training
+from emolib.train.parallel import gather, share
+from emolib.weights import load_weights
+
+FPS = 25
+
+
+@dataclass(frozen=True)
+class Acted:
+    """Files of :func:`emolib.corpus.acted.act`."""
+
+    folder: Path
+    first: int
+    count: int
+
+    def digest(self) -> str:
+        """What :mod:`emolib.fingerprint` takes of them."""
+        return f"{self.first} {self.count} {(self.folder / 'made.txt').read_text()}"
+
+    def clips(self) -> list[dict[str, np.ndarray]]:
+        """alpha (80,), heard (2T,768) float16, loudness (2T,), beta (T,64), emotion, level, person of each."""
+        found = []
+        for number in range(self.first, self.first + self.count):
+            with np.load(self.folder / f"{number:06d}.npz") as file:
+                parts = {name: file[name] for name in file.files}
+            ends = np.cumsum(parts["frames"])
+            for k, (end, frames) in enumerate(zip(ends, parts["frames"])):
+                shown, sounding = slice(end - frames, end), slice(2 * (end - frames), 2 * end)
+                clip = {name: parts[name][k] for name in ("emotion", "level")} | {
+                    "alpha": parts["alpha"],
+                    "person": number,
+                }
+                clip |= {"beta": parts["beta"][shown]} | {name: parts[name][sounding] for name in ("heard", "loudness")}
+                found.append(clip)
+        return found
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A batch: windows (B,T,W,C_A), heard (B,2T,C_A), mu (B,), emotion (B,), text (B,D), told (B,) 0 text or 1 audio, beta (B,T,64),
+    alpha (B,80)."""
+
+    windows: Tensor
+    heard: Tensor
+    mu: Tensor
+    emotion: Tensor
+    text: Tensor
+    told: Tensor
+    beta: Tensor
+    alpha: Tensor
+
+    def to(self, device: torch.device) -> "Heard":
+        return Heard(**{name: share(value).to(device) for name, value in vars(self).items()})
+
+
+@dataclass(kw_only=True)
+class ActedTraining(Training):
+    """``eac`` full, on ``acted``. ame: the fixed towers. parent: weights to go on from. Sizes as of :class:`emolib.params.Eac`.
+
+    Loss: distance of the 68 points, in pixels of a 224-pixel crop, and of their velocity, L_reg, and L_clip of the text alone with its
+    anchored term.
+    """
+
+    acted: Acted
+    ame: Path
+    face_model: Path
+    batch_size: int = 32
+    frames: int = 48
+    window: int = 20
+    dim: int = 128
+    depth: int = 2
+    lr: float = 2e-3
+    lambda_clip: float = 1.0
+    lambda_lm: float = 0.1
+    lambda_speed: float = 0.3
+    lambda_reg: float = 0.05
+    parent: Path | None = None
+    ema: float = 0.99
+
+    @property
+    def name(self) -> str:
+        return "acted"
+
+    def prepare(self) -> "ActedTraining":
+        self.clips = [clip for clip in self.acted.clips() if len(clip["beta"]) >= self.frames]
+        if not self.clips:
+            raise EmolibError(f"no performance in {self.acted.folder} has {self.frames} frames; make more of them")
+        emotions = np.array([clip["emotion"] for clip in self.clips])
+        self.of = {int(k): np.flatnonzero(emotions == k) for k in np.unique(emotions)}
+        towers, self.face = Ame.load(self.ame), load_face_model(self.face_model)
+        self.label = towers.text(EMOTIONS).float().cpu()
+        self.wordings = torch.stack([towers.text(prompts(emotion)).float().cpu() for emotion in EMOTIONS])
+        torch.manual_seed(self.seed)
+        sizes: dict = {"window": self.window, "frames": self.frames, "dim": self.dim, "depth": self.depth}
+        self.eac = Eac(audio="whisper", embedding_dim=towers.dim, audio_depth=self.depth, **sizes)
+        some = self.clips[:: max(1, len(self.clips) // 200)]
+        self.eac.standardise(
+            torch.from_numpy(np.concatenate([clip["beta"] for clip in some])),
+            self.wordings.flatten(0, 1),
+            torch.from_numpy(np.concatenate([clip["heard"] for clip in some])).float(),
+        )
+        if self.parent:
+            self.eac.load_state_dict(load_weights(self.parent)[0])
+        self.models = {"acted": self.eac.train()}
+        self.optimizers = {"acted": torch.optim.AdamW(self.eac.parameters(), lr=self.lr, weight_decay=0.01)}
+        return self
+
+    def draw(self, rng: np.random.Generator) -> Heard:
+        wanted = rng.permutation(np.resize(rng.permutation(list(self.of)), self.batch_size))
+        clips = [self.clips[int(rng.choice(self.of[k]))] for k in wanted]
+        starts = [int(rng.integers(len(clip["beta"]) - self.frames + 1)) for clip in clips]
+        text = self.wordings[wanted, rng.integers(self.wordings.shape[1], size=len(wanted))]
+        text = torch.where(torch.from_numpy(rng.random((len(wanted), 1)) < 0.5), self.label[wanted], text)
+        part = [slice(start, start + self.frames) for start in starts]
+        rate = EARS["whisper"].rate // FPS
+        return Heard(
+            windows=torch.from_numpy(
+                np.stack([Windows(self.eac, c["heard"], len(c["beta"]), FPS)[p] for c, p in zip(clips, part)])
+            ).float(),
+            heard=torch.from_numpy(
+                np.stack([c["heard"][rate * p.start : rate * p.stop] for c, p in zip(clips, part)])
+            ).float(),
+            mu=torch.tensor([float(clip["level"]) for clip in clips]),
+            emotion=torch.from_numpy(wanted),
+            text=text,
+            told=torch.from_numpy((rng.random(len(wanted)) < 0.4).astype(np.int64)),
+            beta=torch.from_numpy(np.stack([clip["beta"][p] for clip, p in zip(clips, part)])),
+            alpha=torch.from_numpy(np.stack([clip["alpha"] for clip in clips])),
+        )
+
+    def step(self, loop: Loop, batch: Heard) -> dict[str, Tensor]:
+        loop.cosine_rate("acted", self.lr)
+        self.face = self.face.to(loop.device)
+        terms = acted_terms(loop.models["acted"], batch.to(loop.device), self.face, self.label.to(loop.device))
+        loss = sum(getattr(self, f"lambda_{name}") * value for name, value in terms.items())
+        loop.minimize("acted", loss, clip=1.0)
+        return {"loss": loss} | terms
+
+    def save(self, path: Path) -> None:
+        self.eac.save(path)
+
+
+def acted_terms(eac: Eac, batch: Heard, face: FaceModel, anchors: Tensor) -> dict[str, Tensor]:
+    """lm, speed (px of a 224-pixel crop, norms over the 68 points), reg, clip of a batch, each a scalar."""
+    audio = eac.embed_audio(batch.heard)
+    near = F.normalize(audio - eac.emotion_mean, dim=1) @ F.normalize(anchors - anchors.mean(0), dim=1).T
+    apart = 1 - F.cosine_similarity(batch.text, audio)
+    apart = apart + F.cross_entropy(near / SHARPNESS, batch.emotion, reduction="none")
+    z_emo = torch.where(batch.told[:, None] == 1, audio, batch.text)
+    beta = eac(batch.windows, z_emo, batch.mu)[0].float()
+    frames = beta.shape[1]
+    alpha, pose = batch.alpha.repeat_interleave(frames, 0), beta.new_zeros(beta.shape[0] * frames, 6)
+    made, truth = (
+        face.landmarks(alpha, x.flatten(0, 1), pose, LANDMARK_SIZE).unflatten(0, (-1, frames))
+        for x in (beta, batch.beta)
+    )
+    off = made - truth
+    terms = {
+        "lm": off.flatten(2).norm(dim=2).mean(1),
+        "speed": off.diff(dim=1).flatten(2).norm(dim=2).mean(1),
+        "reg": (beta - batch.beta).norm(dim=2).mean(1),
+        "clip": apart,
+    }
+    return {name: gather(value).mean() for name, value in terms.items()}
