@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -155,30 +155,19 @@ def test_augment_without_strength_only_mirrors():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_emotion_training_learns_and_repeats_itself(kind, corpus, tmp_path):
+def test_emotion_training_learns_and_repeats_itself(kind, corpus, tmp_path, monkeypatch):
     bank = FrameBank.load(corpus, per_clip=4, size=64, budget_mb=256, seed=0)
+    bank = replace(bank, beta=bank.emotion[:, None, None].float().expand(4, 4, 64) + torch.arange(64.0))
+    monkeypatch.setattr(EmotionTraining, "load", lambda self: bank)
 
     def train(folder):
-        torch.manual_seed(0)
-        net = EmotionNet(kind, features=32)
-        training = EmotionTraining(
-            corpus=None,
-            face_model=None,
-            kind=kind,
-            steps=12,
-            seed=1,
-            batch_size=12,
-            lr=5e-3,
-            frames_per_clip=4,
-            cache_mb=1,
-        )
-        training.bank, training.models = bank, {training.name: net.train()}
-        training.optimizers = {training.name: torch.optim.AdamW(net.parameters(), lr=5e-3)}
+        sizes = {"batch_size": 12, "lr": 5e-3, "frames_per_clip": 4, "cache_mb": 1}
+        training = EmotionTraining(corpus=None, face_model=None, kind=kind, steps=12, seed=1, **sizes).prepare()
         history = Loop(training, checkpoints=tmp_path / folder, device="cpu", log_every=1).run()
-        return net, pd.DataFrame(history).loss
+        return training.models[training.name]["net"], pd.DataFrame(history)
 
-    (net, loss), (again, _) = train("a"), train("b")
-    assert loss.iloc[-3:].mean() < loss.iloc[0]
+    (net, terms), (again, _) = train("a"), train("b")
+    assert terms.loss.iloc[-3:].mean() < terms.loss.iloc[0] and np.isfinite(terms.beta).all()
     assert all(torch.equal(p, q) for p, q in zip(net.parameters(), again.parameters()))
     assert confusion(net, bank).sum() == 16 and confusion(net, bank, clips=True).sum() == 4
 
