@@ -1,7 +1,7 @@
 """Trains a converter on performances without pictures and measures it on actors it has not seen, beside what it must beat.
 
-    python scripts/train_converter.py                     an hour; goes on if interrupted
-    python scripts/train_converter.py --voices espeak --people 80 --performances 12 --steps 800      a quarter of an hour
+    python scripts/train_converter.py                     hours, goes on if interrupted
+    python scripts/train_converter.py --voices espeak --people 80 --performances 12 --steps 800
 
 Acts into a folder, trains, prints a table of lips and one of movement by emotion and level, and leaves eac.safetensors beside them.
 Natural voices need the extra ``voices``.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from emolib.errors import EmolibError
 from emolib.face.exact import product
 from emolib.face.loaders import default_path, load_face_model
 from emolib.media.audio import SAMPLE_RATE
@@ -40,7 +41,13 @@ class Troupe:
     """People who act. voices: of :data:`synthface.synth.VOICES`; natural ones need the extra ``voices``."""
 
     def __init__(self, seed: int = SEED, voices: str = "mixed"):
-        self.seed, self.voices = seed, voices if natural.available() or voices == "espeak" else VOICES[0]
+        if voices not in VOICES:
+            raise EmolibError(f"voices are '{voices}'; expected one of {', '.join(VOICES)}")
+        if voices != "espeak" and not natural.available():
+            raise EmolibError(
+                f"voices are '{voices}', which needs packages that are not installed; run pip install 'emolib[voices]'"
+            )
+        self.seed, self.voices = seed, voices
         self.sampler, self.model = HeadSampler(seed), load_face_model(default_path())
 
     def cast(self, person: int) -> tuple[Style, Speaker, np.ndarray, np.ndarray]:
