@@ -75,11 +75,17 @@ def main() -> None:
             "learnt from": f"{learnt.count} people, every {learnt.step}. from number {learnt.first}",
             "measured on": f"{out.count} people, every {out.step}. from number {out.first}",
             "parent": sha256(parent) if parent else None,
+            "parents learnt from": _before(manifest["judges"].get(name)) if parent else [],
             "steps": read_record(path).get("steps"),
             "code": read_record(path).get("code"),
         } | {key: round(float(value), 4) for key, value in scores.items()}
         write_atomic(note, json.dumps(manifest, indent=1) + "\n")
         print(name, json.dumps(manifest["judges"][name], indent=1))
+
+
+def _before(entry: dict | None) -> list[str]:
+    """Of whom the judge has learnt until now, by its ``entry`` in the manifest: whoever goes on from it has met them too."""
+    return [*entry.get("parents learnt from", []), entry["learnt from"]] if entry else []
 
 
 def _place(name: str, arguments: argparse.Namespace) -> tuple[Path, Path | None]:
