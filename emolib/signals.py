@@ -1,10 +1,13 @@
 """Ends that are asked for: Ctrl-C, `kill`, a closed terminal. What is half written is removed on the way out, as after an error."""
 
+import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 ASKED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+AGAIN = 0.02  # s
 
 
 class Stopped(KeyboardInterrupt):
@@ -16,9 +19,22 @@ class Stopped(KeyboardInterrupt):
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    if _importing(frame):  # libraries in C++ abort on an exception while they are set up: ask again in a moment
+        timer = threading.Timer(AGAIN, os.kill, [os.getpid(), number])
+        timer.daemon = True
+        timer.start()
+        return
     for asked in ASKED:  # a second one must not interrupt the cleaning up
         signal.signal(asked, signal.SIG_IGN)
     raise Stopped(number)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def listen() -> None:
