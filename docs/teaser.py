@@ -11,7 +11,8 @@ from emolib.emotions import EMOTIONS
 from emolib.face.alignment import Alignment
 from emolib.face.fitting import fit_image
 from emolib.hef import make_drive
-from emolib.talker import Talker, check
+from emolib.request import check
+from emolib.talker import Talker
 
 HERE = Path(__file__).resolve().parent
 MOMENT = 1.04  # s into the sentence

@@ -67,6 +67,9 @@ def _add_talk(commands) -> None:
     talk.add_argument("--no-blink", action="store_true", help="no blinks (default: about 20 a minute)")
     talk.add_argument("--fps", default="25", metavar="R", help="1 to 120, exact, e.g. 30000/1001 (default: 25)")
     talk.add_argument("--seed", type=_natural, default=0, metavar="N", help="of pose and blinks (default: %(default)s)")
+    talk.add_argument(
+        "--style", type=_natural, default=0, metavar="N", help="a way to express it; 0 = as most people do (default)"
+    )
     talk.add_argument("--weights", metavar="FOLDER", help="folder of weights (default: those that ship)")
     talk.add_argument("--json", action="store_true", help="print the answer as JSON")
 
@@ -145,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _emotion(args):
     """The one emotion asked for; the demonstration's where nothing of the user's own is given."""
-    from emolib.talker import EmotionCondition
+    from emolib.request import EmotionCondition
 
     given = (args.emotion, args.emotion_image, args.emotion_audio)
     if given == (None, None, None) and (args.source, args.audio, args.text) == (None, None, None):
@@ -160,7 +163,8 @@ def _talk(args) -> None:
     arguments.frame_rate(args.fps)
     arguments.seconds(args.transition, "transition")
     check_output(args.out, [".mp4"], (args.source, args.audio, args.emotion_image, args.emotion_audio))
-    from emolib import talker
+    from emolib.request import check
+    from emolib.talker import Talker
 
     emotion, source, audio = _emotion(args), args.source, args.audio
     if source is None or audio is None:
@@ -170,13 +174,14 @@ def _talk(args) -> None:
         if audio is None:
             words = demo.TEXT if args.text is None else args.text
             audio = demo.speech(words, emotion.text or "neutral", args.intensity, args.seed)
-    request = talker.check(
+    request = check(
         source, audio, emotion, args.intensity, args.out,
-        face=args.face, pose=args.pose, blinks=not args.no_blink, seed=args.seed, fps=args.fps, transition=args.transition,
+        face=args.face, pose=args.pose, blinks=not args.no_blink, seed=args.seed, style=args.style, fps=args.fps,
+        transition=args.transition,
     )  # fmt: skip
     for note in request.notes:
         print(f"emolib: {note}", file=sys.stderr)
-    machine = talker.Talker.load(args.weights)
+    machine = Talker.load(args.weights)
     from tqdm import tqdm
 
     with tqdm(unit="frame", disable=not sys.stderr.isatty()) as bar:

@@ -3,8 +3,9 @@
     A (B,T,W,C_A) --MLP--> [sigma = mu sigma_base, tokens] + PE + MLP(z_emo) --Phi--> sigma_hat (B,C), beta_hat (B,T,64)
 
 ``A`` holds, for each video frame, what is heard about it: W mel frames of 80 bands, 100 a second (the paper), or half as many of Whisper's
-features (ours, :mod:`emolib.speech.ears`). ``z_emo`` is a text, image
-or audio embedding of one space (Eq. 2); ``mu`` is the intensity, 1 to 3. The rows of Table 3 are :data:`VARIANTS`: other
+features (ours, :mod:`emolib.speech.ears`). ``z_emo`` is a text, image or audio embedding of one space (Eq. 2); ``mu`` is the intensity,
+1 to 3. Ours: how a person expresses, which neither says, may be told by ``style``, numbers of a standard normal distribution of which
+zeros are the average person; otherwise the net can only learn the average. The rows of Table 3 are :data:`VARIANTS`: other
 encodings of the emotion, other networks for Phi, and the same network trained without L_emo.
 Training is in :mod:`emolib.train.eac`.
 """
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
-from emolib.hearing import AudioEncoder, SoundMlp, heard_size, sinusoids, transformer
+from emolib.hearing import FPS, AudioEncoder, SoundMlp, heard_size, sinusoids, transformer
 from emolib.layers import Dropout
 from emolib.media.audio import mel_windows
 from emolib.speech.ears import EARS
@@ -81,14 +82,18 @@ class _Stacked(nn.Module):
         return x
 
 
-def _check_inputs(windows: Tensor, z_emo: Tensor, mu: Tensor, size: tuple[int, int], dim: int) -> None:
+def _check_inputs(windows: Tensor, z_emo: Tensor, mu: Tensor, style: Tensor | None, eac: "Eac") -> None:
     """Raises ValueError that names what of :meth:`Eac.forward`'s inputs has a wrong shape."""
-    if windows.ndim != 4 or tuple(windows.shape[2:]) != size:
+    size, dim, styles = eac.heard, len(eac.emotion_mean), eac.config["style"]
+    stretch = windows.ndim == 3 and eac.config["audio"] != "mel" and windows.shape[1] >= size[0]
+    if windows.shape[-1] != size[1] or not (stretch or (windows.ndim == 4 and windows.shape[2] == size[0])):
         raise ValueError(f"windows are {tuple(windows.shape)}; expected (B, T, {size[0]}, {size[1]}) windows of sound")
     if z_emo.ndim != 2 or z_emo.shape[1] != dim:
         raise ValueError(f"z_emo is {tuple(z_emo.shape)}; expected (B, {dim}) emotion codes")
     if not len(windows) or len(z_emo) % len(windows):
         raise ValueError(f"{len(z_emo)} emotion codes for {len(windows)} clips; expected a multiple of the clips")
+    if style is not None and style.shape != (len(z_emo), styles):
+        raise ValueError(f"style is {tuple(style.shape)}; expected ({len(z_emo)}, {styles})")
     if mu.shape != z_emo.shape[:1]:
         raise ValueError(f"mu is {tuple(mu.shape)}; expected ({len(z_emo)},), an intensity for each emotion code")
 
@@ -100,6 +105,7 @@ class Eac(nn.Module):
     audio: what hears, a key of :data:`emolib.speech.ears.EARS`. window: 1/100 s heard about a video frame.
     frames: T of training, the length :func:`predict` works in.
     dim, depth, heads, dropout: of Phi. audio_depth: layers of the audio encoder (there: ``heads``, ``dropout``, ``dim``, too).
+    style: numbers that say how a person expresses (0, the paper's: none do).
     """
 
     beta_mean: Tensor
@@ -120,6 +126,7 @@ class Eac(nn.Module):
         heads: int = 4,
         dropout: float = 0.1,
         audio_depth: int = 2,
+        style: int = 0,
     ):
         super().__init__()
         if variant not in VARIANTS:
@@ -144,6 +151,7 @@ class Eac(nn.Module):
         else:
             self.phi = _Stacked(dim, depth, dropout)
         self.beta_mlp = _mlp(dim, 2 * dim, BETA)  # Eq. 4
+        self.style_mlp = nn.Linear(style, dim) if style else None
         sizes = (embedding_dim, dim, audio_depth, heads, dropout)
         self.audio = AudioEncoder(audio, *sizes) if self.encoding == "clip" else None
         # The network works in standardised units: it starts at the mean expression of the corpus.
@@ -166,15 +174,22 @@ class Eac(nn.Module):
             self.emotion_std.copy_((embeddings - embeddings.mean(0)).pow(2).mean().sqrt().clamp(min=1e-4))
         return self
 
-    def forward(self, windows: Tensor, z_emo: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-        """(beta_hat (B,T,64), sigma_hat (B,C)) for windows of sound (B,T,W,C_A), emotion codes (B,D) and intensities (B,).
+    def forward(self, windows: Tensor, z_emo: Tensor, mu: Tensor, style: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(beta_hat (B,T,64), sigma_hat (B,C)) for windows of sound (B,T,W,C_A), emotion codes (B,D), intensities (B,) and styles (B,S),
+        by default the average one. Of 25 frames a second the stretch may be given that the windows are cut from, see
+        :meth:`Windows.stretch`.
 
         Windows that all M modalities of a clip share (Eq. 2) may be given once: with B/M rows each is taken M times in a row.
         """
-        _check_inputs(windows, z_emo, mu, self.heard, len(self.emotion_mean))
+        _check_inputs(windows, z_emo, mu, style, self)
         tokens = self.audio_mlp(windows).repeat_interleave(len(z_emo) // len(windows), 0)  # (B,T,C)
         tokens = torch.cat([(mu[:, None] * self.intensity)[:, None], tokens], 1)  # (B,1+T,C)
         emotion = self.emotion_mlp((z_emo - self.emotion_mean) / self.emotion_std)[:, None]
+        if self.style_mlp is not None:
+            emotion = (
+                emotion
+                + self.style_mlp(z_emo.new_zeros(len(z_emo), self.config["style"]) if style is None else style)[:, None]
+            )
         tokens = self.phi(tokens + PE_SCALE * sinusoids(tokens.shape[1], tokens.shape[2], tokens.device) + emotion)
         return self.beta_mean + self.beta_std * self.beta_mlp(tokens[:, 1:] + self.read(tokens[:, :1])), tokens[:, 0]
 
@@ -260,25 +275,42 @@ class Windows:
         start, stop, _ = frames.indices(self.n_frames)
         return mel_windows(self.heard, stop - start, self.fps, self.width, start, self.rate)
 
+    def stretch(self, frames: slice) -> np.ndarray:
+        """What is heard (F,C_A) from the first feature of these windows to the last, beyond the ends repeated as there; at 25 frames a
+        second they overlap so evenly that the net needs no more (:meth:`emolib.hearing.SoundMlp.forward`)."""
+        start, stop, _ = frames.indices(self.n_frames)
+        length = self.width + (stop - start - 1) * self.rate // FPS
+        first = round((start + 0.5) * self.rate / FPS - self.width / 2)
+        return self.heard[np.clip(first + np.arange(length), 0, len(self.heard) - 1)]
 
-def _styled(eac: Eac, windows: Tensor, z_emo: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-    """(beta (T,64), sigma (T,C)) of one window (T,W,C_A) whose frames have their own codes (T,D), intensities (T,).
 
-    Each style runs over the whole window, as in training, and every frame takes its own style's row.
+def _told(eac: Eac, windows: Tensor, z_emo: Tensor, mu: Tensor, style: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(beta (T,64), sigma (T,C)) of one window (T,W,C_A) whose frames have their own codes (T,D), intensities (T,), in one style (S,).
+
+    Each emotion runs over the whole window, as in training, and every frame takes its own emotion's row.
     """
-    styles, which = torch.unique(torch.cat([z_emo, mu[:, None]], 1), dim=0, return_inverse=True)
-    beta, sigma = eac(windows[None], styles[:, :-1], styles[:, -1])
+    told, which = torch.unique(torch.cat([z_emo, mu[:, None]], 1), dim=0, return_inverse=True)
+    styles = None if style is None else style.to(windows).expand(len(told), -1)
+    beta, sigma = eac(windows[None], told[:, :-1], told[:, -1], styles)
     return beta[which, torch.arange(len(windows), device=beta.device)], sigma[which]
 
 
 @torch.no_grad()
 def predict_chunks(
-    eac: Eac, windows, z_emo: Tensor, mu: float | Tensor, *, window: int | None = None, overlap: int = 8
+    eac: Eac,
+    windows,
+    z_emo: Tensor,
+    mu: float | Tensor,
+    *,
+    style: Tensor | None = None,
+    window: int | None = None,
+    overlap: int = 8,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields (beta (n,64), sigma (n,C)), in order, for speech of any length; what it holds is bounded by one window.
 
     windows: windows of sound (N,W,C_A) about the video frames, or :class:`Windows`. z_emo: (D,) or a
-    timeline (N,D). mu: a number or (N,). window: frames a pass, T of training by default; successive passes are blended
+    timeline (N,D). mu: a number or (N,). style: (S,).
+    window: frames a pass, T of training by default; successive passes are blended
     linearly over ``overlap`` frames. Raises :class:`EmolibError` for an intensity outside 1 to 3 and for wrong windows.
     """
     count = len(windows)
@@ -298,7 +330,7 @@ def predict_chunks(
         # The last pass starts early enough to be whole; what earlier passes have given already is dropped.
         start = min(end - blend, count - length) if end else 0
         part = torch.as_tensor(np.asarray(windows[start : start + length]), dtype=torch.float32, device=device)
-        pair = _styled(eac, part, z_emo[start : start + length], mu[start : start + length])
+        pair = _told(eac, part, z_emo[start : start + length], mu[start : start + length], style)
         if held:
             beta, sigma = (
                 torch.cat([h + ramp * (x[end - blend - start :][:blend] - h), x[end - start :]])

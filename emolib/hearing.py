@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from emolib.layers import Dropout
 from emolib.speech.ears import EARS
 
+FPS = 25  # frames a second for which a stretch is cut into windows
+
 
 def sinusoids(length: int, dim: int, device: torch.device | None = None) -> Tensor:
     """Positional encoding (length, dim) of Vaswani et al. 2017, Sec. 3.5; any length: T may change after training."""
@@ -51,15 +53,21 @@ class SoundMlp(nn.Module):
             window = -(-window // 4)
         else:
             self.shared = nn.Sequential(Dropout(dropout), nn.Conv1d(width, dim, 1), nn.GELU(), nn.Flatten())
+        self.window, self.step = heard_size(audio, hundredths)[0], EARS[audio].rate // FPS
         self.joined = nn.Sequential(nn.Linear(dim * window, dim), nn.LayerNorm(dim))
 
     def standard(self, heard: Tensor) -> Tensor:
         """Features in units of training."""
         return (heard - self.mean) / self.std
 
-    def forward(self, windows: Tensor) -> Tensor:  # (B,T,W,C_A) -> (B,T,C)
-        x = self.standard(windows).flatten(0, 1).transpose(1, 2)
-        return self.joined(self.shared(x)).unflatten(0, windows.shape[:2])
+    def forward(self, heard: Tensor) -> Tensor:
+        """Windows (B,T,W,C_A) -> (B,T,C). Or the stretch (B,F,C_A) from which windows of :data:`FPS` frames a second are cut, every
+        feature of which is looked at once: a fifth of the work. Not for "mel", whose first layers reach over a window's edge."""
+        if heard.ndim == 4:
+            x = self.standard(heard).flatten(0, 1).transpose(1, 2)
+            return self.joined(self.shared(x)).unflatten(0, heard.shape[:2])
+        x = self.shared[:-1](self.standard(heard).transpose(1, 2)).unfold(2, self.window, self.step)  # (B,C,T,W)
+        return self.joined(x.transpose(1, 2).flatten(2))
 
 
 class AudioEncoder(nn.Module):

@@ -150,6 +150,15 @@ class Eac(Section):
         ("one", "all"),
         "of a clip in a step: one of text, audio, image (ours, a third of the work) or all (Eq. 2)",
     )
+    converter: str = choice(
+        "shipped",
+        ("shipped", "trained"),
+        "whom HEF learns with and tables call ours: the converter of `make converter`, or 04's full",
+        scoring=True,
+    )
+    actors: int = number(
+        8, 1, 1000, "actors of no corpus, 22 performances each, that 04's full is measured on", scoring=True
+    )
     lambda_clip: float = number(1.0, 0.0, 1e4, "Eq. 5")
     lambda_emo: float = number(1.0, 0.0, 1e4, "Eq. 5")
     lambda_rec: float = number(100.0, 0.0, 1e4, "Eq. 5")

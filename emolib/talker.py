@@ -3,22 +3,21 @@
     detect -> align -> fit (alpha, beta, delta, gamma, p) -> AME: z_emo -> EAC: beta_hat, sigma_hat (Eqs. 3, 4)
     -> head motion and blinks, which EAC does not make -> R(theta), HEF (Eqs. 7 to 10) -> paste back -> H.264 + AAC
 
-:func:`check` reads and checks all that a user gives without any weights; :meth:`Talker.run` does the work. Frames are made and written a
-few at a time: what grows with the length of the voice is its log-mel and coefficients (about 70 KB a second), no sound or pictures.
+:func:`emolib.request.check` reads and checks all that a user gives without any weights; :meth:`Talker.run` does the work. Frames are
+made and written a few at a time: what grows with the length of the voice is its log-mel and coefficients (about 70 KB a second), no sound
+or pictures.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from emolib import arguments, timeline
 from emolib.ame import Ame
 from emolib.eac import Eac, Windows, emotion_code, mix, predict
 from emolib.errors import EmolibError
@@ -26,161 +25,26 @@ from emolib.face.alignment import Alignment
 from emolib.face.behaviour import blinks
 from emolib.face.fitting import fit_image
 from emolib.face.landmarker import WEIGHTS as FACE_NET
-from emolib.face.landmarks import Face, detect, size_notes
+from emolib.face.landmarks import Face
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
-from emolib.files import check_output
 from emolib.hef import Hef, make_drive
 from emolib.media.audio import frame_count
-from emolib.media.pictures import Source, load_image, to_frames, to_tensor
+from emolib.media.pictures import Source, to_frames, to_tensor
 from emolib.media.soundtrack import Soundtrack
 from emolib.media.video import VideoWriter
 from emolib.media.voice import Source as Spoken
-from emolib.media.voice import Voice, read_voice
+from emolib.media.voice import Voice
 from emolib.motion import add_blinks, head_motion
+from emolib.request import EmotionCondition, Report, Request, check
 from emolib.speech.ears import Passing
-from emolib.timeline import TRANSITION, Timeline
+from emolib.timeline import Timeline
 from emolib.weights import PRETRAINED, verify
-from emolib.words import UNDERSTOOD, Understood, understand
+from emolib.words import UNDERSTOOD, Understood
 
 SHIPS = ("clip.safetensors", "eac.safetensors", "hef.safetensors", SHIPPED)  # what a Talker is made of
 EAC_FPS = Fraction(25)  # the frame rate of the corpus that EAC is trained on
-MAX_SIDE = 1920  # px; larger pictures are shrunk: players stop at 4096 and every frame is a whole picture
-POSES = ("generated", "still")
 BATCH = 8  # frames made at once
-
-
-@dataclass(frozen=True)
-class EmotionCondition:
-    """What the emotion is taken from: exactly one of words (:mod:`emolib.words`, :mod:`emolib.timeline`), a face (as :func:`load_image`
-    takes it), a voice (file, 16 kHz samples)."""
-
-    text: str | None = None
-    image: Source | None = None
-    audio: Spoken | None = None
-
-    def __post_init__(self):
-        given = [name for name in ("text", "image", "audio") if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = f"{len(given)} emotions ({', '.join(given)})" if given else "no emotion"
-            raise EmolibError(f"{found} given; give exactly one: a text, an image or an audio")
-        if self.text is not None and not self.text.strip():
-            raise EmolibError("no emotion given: the text is empty; give words such as 'happy' or 'sadly surprised'")
-
-
-Emotion = Understood | Timeline | tuple[np.ndarray, Face] | Voice
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """A checked job, see :func:`check`. image: uint8 (H, W, 3). emotion: words, some that change, a picture and its face, or a voice."""
-
-    image: np.ndarray
-    faces: list[Face]
-    face: int
-    voice: Voice
-    emotion: Emotion
-    intensity: float
-    out: Path
-    pose: str
-    blinks: bool
-    seed: int
-    fps: Fraction
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was made. seconds: length of the video; wall_s: how long it took without loading weights; notes: what a user should know."""
-
-    path: str
-    frames: int
-    fps: str
-    seconds: float
-    width: int
-    height: int
-    faces_found: int
-    face_used: int
-    notes: tuple[str, ...]
-    wall_s: float
-
-
-def _shrunk(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    scale = MAX_SIDE / max(height, width)
-    if scale >= 1:
-        return image
-    return np.asarray(
-        Image.fromarray(image).resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
-    )
-
-
-def _emotion_input(emotion: EmotionCondition, intensity: float, transition: float, notes: list[str]) -> Emotion:
-    """The condition, read: words, (picture, its largest face), or sound."""
-    if timeline.changes(emotion.text):
-        course = timeline.read(str(emotion.text), intensity, transition)
-        notes += course.notes
-        return course
-    if emotion.text is not None:
-        meant = understand(emotion.text)
-        notes += [meant.note] if meant.note else []
-        return meant
-    if emotion.audio is not None:
-        heard = read_voice(emotion.audio)
-        notes += [f"the emotion's voice: {note}" for note in heard.notes]
-        return heard
-    assert emotion.image is not None  # exactly one is given
-    said: list[str] = []
-    picture = _shrunk(load_image(emotion.image, said))
-    found = detect(picture)[0]
-    notes += [f"the emotion's picture: {note}" for note in said + size_notes(found)]
-    return picture, found
-
-
-def check(
-    source: Source,
-    audio: Spoken,
-    emotion: EmotionCondition | str,
-    intensity: float = 2,
-    out: str | Path = "out/talk.mp4",
-    *,
-    face: int | None = None,
-    pose: str = "generated",
-    blinks: bool = True,
-    seed: int = 0,
-    fps: Fraction | float | str = 25,
-    transition: float = TRANSITION,
-) -> Request:
-    """Reads and checks everything a user gives, without weights and without writing; arguments as :meth:`Talker.talk`."""
-    condition = EmotionCondition(text=emotion) if isinstance(emotion, str) else emotion
-    if not isinstance(condition, EmotionCondition):
-        raise EmolibError("no emotion given; give exactly one: a text, an image or an audio")
-    intensity = arguments.intensity(intensity)
-    fps = arguments.frame_rate(fps)
-    seed = arguments.whole(seed, "seed", 0, "of head motion and blinks")
-    transition = arguments.seconds(transition, "transition")
-    if face is not None:
-        face = arguments.whole(face, "face", 1, "1 = the largest")
-    if pose not in POSES:
-        raise EmolibError(f"pose is '{pose}'; expected one of {', '.join(POSES)}")
-    out = check_output(out, [".mp4"], (source, audio, condition.image, condition.audio))
-    notes: list[str] = []
-    picture = load_image(source, notes)
-    image = _shrunk(picture)
-    voice = read_voice(audio)
-    notes += voice.notes
-    wanted = _emotion_input(condition, intensity, transition, notes)
-    faces = detect(image)
-    if face is not None and not 1 <= face <= len(faces):
-        raise EmolibError(f"face {face} was asked for but {len(faces)} found; give 1 (the largest) to {len(faces)}")
-    if image is not picture:
-        notes.append(f"the picture was shrunk to {image.shape[1]} x {image.shape[0]}")
-    if image.shape[0] % 2 or image.shape[1] % 2:
-        notes.append("H.264 needs even sides: the last row or column of the picture is doubled")
-    if face is None and len(faces) > 1:
-        notes.append(f"{len(faces)} faces found; the largest talks, choose another with face 2 to {len(faces)}")
-    notes += size_notes(faces[(face or 1) - 1])
-    return Request(image, faces, face or 1, voice, wanted, intensity, out, pose, blinks, seed, fps, tuple(notes))
 
 
 def _at_rate(rows: Tensor, n_frames: int, fps: Fraction) -> Tensor:
@@ -236,7 +100,8 @@ class Talker:
         source: a file, a Pillow image or an array (:func:`load_image`). audio: a file, or mono samples at 16 kHz (floats in [-1, 1],
         int16, int32 or uint8); the video has the file's own track, at its rate.
         emotion: words, words that change (:mod:`emolib.timeline`) or :class:`EmotionCondition`.
-        intensity: 1 to 3. Options: face (n-th largest, 1 ...), pose ("generated" or "still"), blinks, seed, fps (exact; Fraction),
+        intensity: 1 to 3. Options: face (n-th largest, 1 ...), pose ("generated" or "still"), blinks, seed,
+        style (which way to express it; 0 = as most people do), fps (exact; Fraction),
         transition (s from one emotion of a timeline to the next).
         progress: called with (frames done, frames in all). Raises :class:`EmolibError` for anything wrong with them.
         """
@@ -305,7 +170,7 @@ class Talker:
         log_mel, n_samples = request.voice.log_mel, request.voice.n_samples
         n_frames = frame_count(n_samples, request.fps)
         heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
-        beta, sigma = predict(self.eac, heard, *self.style(request, len(heard)))
+        beta, sigma = predict(self.eac, heard, *self.told(request, len(heard)), style=self.style(request.style))
         beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
         motion = head_motion(log_mel, n_frames, request.fps, moving)
         closure = blinks(n_frames, float(request.fps), blinking)
@@ -320,7 +185,17 @@ class Talker:
         """What EAC hears of a voice: its log-mel, or Whisper's features as they come."""
         return voice.log_mel if self.eac.config["audio"] == "mel" else Passing(voice.blocks, voice.n_samples)
 
-    def style(self, request: Request, n_frames: int) -> tuple[Tensor, Tensor | float]:
+    def style(self, number: int) -> Tensor | None:
+        """The style code (S,) of that number: 0 the average one, others are draws. EmolibError if the weights know the average alone."""
+        if not number:
+            return None
+        if not (size := self.eac.config["style"]):
+            raise EmolibError(
+                f"style {number} was asked for, but these weights know one style; leave it out or use others"
+            )
+        return torch.from_numpy(np.random.default_rng(number).normal(size=size).astype(np.float32)).to(self.device)
+
+    def told(self, request: Request, n_frames: int) -> tuple[Tensor, Tensor | float]:
         """z_emo and mu of Eqs. 2 and 3: (D,) and a number, or of each of ``n_frames`` at :data:`EAC_FPS`, (T, D) and (T,)."""
         if not isinstance(course := request.emotion, Timeline):
             return self.embed(course), request.intensity

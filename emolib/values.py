@@ -18,9 +18,9 @@ def number(default, low, high, doc, scoring=False, step=1):
     return field(default=default, metadata={"low": low, "high": high, "doc": doc, "scoring": scoring, "step": step})
 
 
-def choice(default, choices, doc):
-    """A field that is one of ``choices``."""
-    return field(default=default, metadata={"choices": tuple(choices), "doc": doc})
+def choice(default, choices, doc, scoring=False):
+    """A field that is one of ``choices``. scoring: as of :func:`number`."""
+    return field(default=default, metadata={"choices": tuple(choices), "doc": doc, "scoring": scoring})
 
 
 def text(default, doc):

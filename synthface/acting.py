@@ -67,7 +67,9 @@ class Troupe:
         while _for_test(speaker.voice) != self.unseen:
             speaker = Speaker.sample(rng, sex)
         if self.voices == "natural" or (self.voices == "mixed" and person % NATURAL_EVERY == 0):
-            names = rng.choice((natural.TEST if self.unseen else natural.TRAIN)[sex], int(rng.integers(1, 3)), replace=False)
+            names = rng.choice(
+                (natural.TEST if self.unseen else natural.TRAIN)[sex], int(rng.integers(1, 3)), replace=False
+            )
             speaker = replace(speaker, voice="+".join(str(name) for name in names))
         return style, speaker, *_project_head(self.model, head)
 
@@ -84,7 +86,9 @@ class Troupe:
                 said = recite(self._text(rng), speaker, emotion, level, rng)
             frames = round(said.seconds * FPS)
             arkit, _ = performance(emotion, level, said.visemes, frames, float(FPS), style, rng)
-            played.append(Performance(said.audio, product(arkit, to_beta), arkit, emotion, level, said, moments(said, frames)))
+            played.append(
+                Performance(said.audio, product(arkit, to_beta), arkit, emotion, level, said, moments(said, frames))
+            )
         return alpha, played
 
     def _text(self, rng: np.random.Generator) -> str:

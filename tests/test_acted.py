@@ -1,5 +1,6 @@
 """The converter on performances without pictures: what is kept, one step, the terms by hand."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,10 +14,13 @@ from emolib.eac import Eac
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.face.loaders import default_path, load_face_model
-from emolib.train.acted import Acted, ActedTraining, Heard, acted_terms
-from emolib.train.acted_scores import acted_scores, lips, rivals
+from emolib.train.acted import Acted, ActedTraining, Cast, Heard, acted_terms
+from emolib.train.acted_scores import acted_scores, by_net, growth, lips, rivals, style_variance, voices_told
 from emolib.train.loop import Loop
 from emolib.weights import PRETRAINED
+from synthface.acting import moments
+from synthface.noises import KINDS, noise
+from synthface.speech import Speech
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +49,12 @@ def test_what_is_there_stays_until_the_code_changes(folder, monkeypatch):
 
 def test_some_steps_and_a_round_trip(folder, tmp_path):
     Ame.create().save(tmp_path / "clip.safetensors")
+    np.save(tmp_path / "pictures.npy", np.random.default_rng(0).normal(size=(8, 3, 384)).astype(np.float32))
     how = {"ame": tmp_path / "clip.safetensors", "face_model": default_path(), "acted": Acted(folder, 0, 2), "seed": 0}
-    how |= {"batch_size": 8, "frames": 20, "dim": 16, "depth": 1}
+    how |= {"pictures": tmp_path / "pictures.npy", "style": 2, "batch_size": 8, "frames": 20, "dim": 16, "depth": 1}
     training = ActedTraining(steps=12, **how).prepare()
     history = Loop(training, checkpoints=tmp_path, log_every=1, device="cpu").run()
-    assert list(history[0])[1:] == ["loss", "lm", "speed", "reg", "clip"]
+    assert list(history[0])[1:] == ["loss", "lm", "speed", "reg", "clip", "style"]
     assert np.mean([row["lm"] for row in history[-3:]]) < np.mean([row["lm"] for row in history[:3]])
     with pytest.raises(EmolibError, match="has 999 frames"):
         ActedTraining(steps=1, **how | {"frames": 999}).prepare()
@@ -68,17 +73,20 @@ def test_the_terms_by_hand():
     audio = torch.tensor([[1.0, 0.0]])
 
     class Told:
-        emotion_mean = torch.zeros(2)
+        emotion_mean, codes = torch.zeros(2), torch.nn.Embedding.from_pretrained(torch.tensor([[3.0, 4.0]]))
+        eac = property(lambda self: self)
 
         def embed_audio(self, heard):
             return audio
 
-        def __call__(self, windows, z_emo, mu):
+        def __call__(self, windows, z_emo, mu, style):
             assert torch.equal(z_emo, audio), "told by the sound"
+            assert torch.equal(style, torch.tensor([[3.0, 4.0]])), "in the person's style"
             return beta, None
 
     batch = SimpleNamespace(
         heard=None, windows=None, mu=torch.ones(1), emotion=torch.tensor([0]), text=torch.tensor([[0.0, 1.0]]),
+        image=torch.tensor([[0.0, 1.0]]), spoken=torch.tensor([True]), person=torch.tensor([0]),
         told=torch.tensor([1]), beta=torch.zeros(1, 3, 64), alpha=torch.zeros(1, 80),
     )  # fmt: skip
     terms = acted_terms(Told(), batch, face, torch.eye(2))
@@ -86,7 +94,8 @@ def test_the_terms_by_hand():
     one = (face.landmarks(zero[0], beta[0, 1:2], zero[2], 224) - face.landmarks(*zero, 224)).norm()
     assert terms["reg"] == pytest.approx(1) and terms["lm"] == pytest.approx(float(one), rel=0.02)
     assert terms["speed"] == pytest.approx(float(one), rel=0.02)
-    assert terms["clip"] == pytest.approx(1 + float(torch.log1p(torch.exp(torch.tensor(-20.0)))), abs=1e-4)
+    assert terms["style"] == pytest.approx(25)
+    assert terms["clip"] == pytest.approx(2 + float(torch.log1p(torch.exp(torch.tensor(-20.0)))), abs=1e-4)
 
 
 def test_lips_that_are_late_and_small():
@@ -108,6 +117,7 @@ def _clips():
             beta = np.zeros((60, 64), np.float32)
             beta[:, 0], beta[:, 1] = felt, loud[::2]
             clip = {"alpha": np.zeros(80, np.float32), "beta": beta, "loudness": loud, "person": person}
+            clip |= {"spoken": True, "moments": np.zeros(60, np.uint8)}
             found.append(clip | {"heard": np.zeros((120, 768), np.float16), "emotion": emotion, "level": level})
     return found
 
@@ -138,5 +148,90 @@ def test_loudness_by_hand():
 
 
 def test_a_batch_is_whole_for_one_process():
-    rows = {name: torch.zeros(2, 1) for name in ("windows", "heard", "mu", "emotion", "text", "told", "beta", "alpha")}
+    rows = {field.name: torch.zeros(2, 1) for field in dataclasses.fields(Heard)}
     assert Heard(**rows).to(torch.device("cpu")).mu.shape == (2, 1)
+
+
+def test_styles_are_draws_of_a_normal_distribution():
+    """Whitened, a draw s gives what the code mean + axes s gave before: of many draws the inputs to Phi have the people's mean and
+    spread."""
+    torch.manual_seed(0)
+    eac = Eac(style=2, embedding_dim=8, dim=16, depth=1)
+    cast = Cast(eac, 500)
+    with torch.no_grad():
+        cast.codes.weight.copy_(
+            torch.randn(500, 2) @ torch.tensor([[3.0, 1.0], [0.0, 0.2]]) + torch.tensor([5.0, -2.0])
+        )
+        before = eac.style_mlp(cast.codes.weight)
+        after = cast.whitened().style_mlp(torch.randn(4000, 2))
+    torch.testing.assert_close(after.mean(0), before.mean(0), atol=0.1, rtol=0)
+    torch.testing.assert_close(after.T.cov(), before.T.cov(), atol=0.25, rtol=0.1)
+    torch.testing.assert_close(eac.style_mlp(torch.zeros(2)), before.mean(0))
+
+
+def test_lips_where_they_are_looked_at():
+    """Eyes are 100 px apart: lips 1 px apart touch, 6 px are an open vowel; at rest the mouth is 3 px wider than the truth's."""
+    truth, made = torch.zeros(6, 68, 2), torch.zeros(6, 68, 2)
+    truth[:, 42:48, 0] = 100
+    made[:, 66, 1] = torch.tensor([1.0, 9.0, 6.0, 4.0, 3.0, 3.0])
+    found = lips(made, truth, np.array([1, 1, 2, 2, 3, 3], np.uint8))
+    assert found["closure_pct"] == found["apart_pct"] == 50 and found["silence_opening_pct"] == pytest.approx(3)
+    assert np.isnan(lips(made, truth, np.zeros(6, np.uint8))["closure_pct"])
+
+
+def test_moments_by_hand():
+    """Lips lead by 100 ms: p in the middle of .2 s is seen at .1 s, frame 2; an open vowel at .6 s in frame 12; rest is 200 ms from all."""
+    said = Speech(np.zeros(32000, np.float32), [("p", 0.16, 0.24), ("aa", 0.24, 0.9)], "pa")
+    assert [name for name, *_ in said.visemes] == ["PP", "aa"]
+    found = moments(said, 50)
+    assert found[2] == 1 and found[11] == 2 and (found[:2] == 0).all()
+    assert (found[25:] == 3).all() and (found[12:24] == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sounds_that_are_no_voice(kind):
+    sounds = [noise(kind, 16000, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert np.array_equal(sounds[0], sounds[1]) and not np.array_equal(sounds[0], sounds[2])
+    level = 20 * np.log10(np.sqrt((sounds[0] ** 2).mean()))
+    assert -34.1 < level < -13.9 and np.isfinite(sounds[0]).all()
+
+
+def test_a_converter_is_measured(folder):
+    """The rows of the shipped table, by a net of the right shapes that has learnt nothing."""
+    ame, face = Ame.create(), load_face_model(default_path())
+    clips = Acted(folder, 0, 2).clips()
+    clips[0]["emotion"], clips[0]["level"] = 0, 1
+    eac = Eac(audio="whisper", style=3, embedding_dim=ame.dim, dim=16, depth=1).eval()
+    for says in (by_net(eac, ame), by_net(eac, ame, "audio", styles=1)):
+        scores, movement = acted_scores(says, clips[:8], face)
+        assert len(scores) == 8 and set(movement["people"]) <= {1}
+    one, other = (by_net(eac, ame, styles=seed)(clips[0]) for seed in (1, 2))
+    assert not torch.equal(one, other) and torch.equal(one, by_net(eac, ame, styles=1)(clips[0]))
+    grown = growth(eac, ame, clips[:1])
+    assert grown["emotion"].tolist() == list(EMOTIONS[1:]) and (grown["gain"] > 0).all()
+    told = voices_told(eac, ame, clips, clips)
+    assert told["audio_probe_acc"] > 0.9 and 0 <= told["audio_class_hit"] <= 1 and told["audio_spread_of_text"] >= 0
+
+
+def test_variance_of_styles():
+    """The truth's people differ by one unit of a coefficient; a net without style codes makes all of them the same."""
+    face = load_face_model(default_path())
+    clips = []
+    for person, value in enumerate((-1.0, 0.0, 1.0)):
+        beta = np.zeros((20, 64), np.float32)
+        beta[:, 0] = value
+        heard = np.zeros((40, 768), np.float16)
+        clips.append(
+            {
+                "alpha": np.zeros(80, np.float32),
+                "beta": beta,
+                "heard": heard,
+                "person": person,
+                "emotion": 5,
+                "level": 3,
+            }
+        )
+    ame = Ame.create()
+    assert (
+        style_variance(Eac(audio="whisper", embedding_dim=ame.dim, dim=16, depth=1).eval(), ame, clips, face, 0) < 1e-6
+    )

@@ -61,6 +61,7 @@ def files(tmp_path):
         ("talk --pose wild", "invalid choice"),
         ("talk --fps 1/0", "fps is '1/0'; expected a rate"),
         ("talk --seed -1", "not a whole number"),
+        ("talk --style x", "not a whole number"),
         ("talk --out text.txt/a.mp4", "not a folder that can be written"),
         ("talk --out a.gif", "does not end in .mp4"),
         ("talk --weights absent", "no weights in absent"),

@@ -111,7 +111,7 @@ class Echo:
     config, heard = SMALL, (8, 80)
     beta_mean = torch.zeros(64)
 
-    def __call__(self, windows, z_emo, mu):
+    def __call__(self, windows, z_emo, mu, style=None):
         return windows[:, :, 0, :64] + mu[:, None, None], mu[:, None].expand(-1, 16)
 
 
@@ -246,3 +246,17 @@ def test_conditions_stack_three_modalities_and_measure_their_angles():
     assert same == apart, "L_clip is of all, however a clip is told"
     z_emo, apart = conditions(small("lm"), sample)
     assert z_emo is sample.text and apart == 0
+
+
+@pytest.mark.parametrize("hundredths", [4, 10, 20, 22])
+@pytest.mark.parametrize("frames", [slice(0, 9), slice(5, 12), slice(11, 20)])
+def test_a_stretch_is_its_windows(hundredths, frames):
+    """The net says the same of windows and of the sound that they are cut from, at both ends of a clip and within."""
+    torch.manual_seed(0)
+    eac = Eac(audio="whisper", window=hundredths, dim=16, depth=1).eval()
+    heard = np.random.default_rng(0).normal(size=(40, 768)).astype(np.float32)
+    windows, told = Windows(eac, heard, 20, 25), (torch.zeros(1, 384), torch.ones(1))
+    cut, whole = (torch.from_numpy(x)[None] for x in (windows[frames], windows.stretch(frames)))
+    torch.testing.assert_close(eac(whole, *told)[0], eac(cut, *told)[0])
+    with pytest.raises(ValueError, match="windows"):
+        Eac(audio="mel", dim=16, depth=1)(torch.zeros(1, 40, 80), *told)

@@ -10,7 +10,7 @@ from emolib.errors import EmolibError
 from emolib.face.loaders import SHIPPED
 from emolib.fingerprint import code, file_digest
 from emolib.pipeline import release as releasing
-from emolib.pipeline.release import MAKERS, SOURCES, release, stale
+from emolib.pipeline.release import CONVERTER, MAKERS, SOURCES, release, stale
 from emolib.pipeline.repro import copy_tree
 from emolib.pipeline.stage import project_root
 from emolib.train.loop import record_path
@@ -24,7 +24,8 @@ def trained(tmp_path):
     """A project root with (tiny) trained weights, and a target that holds the face model."""
     for source in SOURCES.values():
         save_weights(tmp_path / source, {"w": torch.linspace(-1, 1, 64)}, {"from": source})
-    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    params = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("converter: shipped", "converter: trained"))
     target = tmp_path / "data/pretrained"
     target.mkdir(parents=True)
     (target / SHIPPED).write_bytes(b"a face model")
@@ -40,6 +41,18 @@ def test_a_release_is_half_precision_and_verifies(trained):
     assert config == {"from": "data/04_eac/full/eac.safetensors"}
     assert torch.allclose(state["w"], torch.linspace(-1, 1, 64), atol=1e-3)
     assert (target / "eac.safetensors").stat().st_size < (root / SOURCES["eac.safetensors"]).stat().st_size
+
+
+def test_a_release_takes_the_converter_that_ships(trained):
+    root, target = trained
+    shutil.copy(ROOT / "params.yaml", root / "params.yaml")
+    with pytest.raises(EmolibError, match="converter/eac.safetensors"):
+        release(root, target)
+    save_weights(root / CONVERTER, {"w": torch.ones(4)}, {"from": "performances"})
+    (root / CONVERTER).with_name("manifest.json").write_text(json.dumps({"code": code("emolib.train.acted")}))
+    release(root, target)
+    assert load_weights(target / "eac.safetensors")[1] == {"from": "performances"}
+    assert "eac.safetensors" not in stale(target)
 
 
 def test_missing_and_damaged_releases_are_refused(trained):
@@ -123,5 +136,5 @@ def test_what_others_trained_counts_for_the_size(trained, monkeypatch):
     (target / "foundation").mkdir()
     (target / "foundation" / "net.safetensors").write_bytes(bytes(30_000_000))
     monkeypatch.setattr(releasing, "LIMIT_MB", 30)
-    with pytest.raises(EmolibError, match="MB with foundation, judges and words; expected at most 30"):
+    with pytest.raises(EmolibError, match="MB with foundation, converter, judges and words; expected at most 30"):
         release(root, target)

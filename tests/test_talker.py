@@ -29,7 +29,8 @@ from emolib.media.video import read_video, video_info
 from emolib.motion import DRIFT, add_blinks, head_motion
 from emolib.motion import _drift as drifting
 from emolib.motion import _stress as stressed
-from emolib.talker import EmotionCondition, Talker, check
+from emolib.request import EmotionCondition, check
+from emolib.talker import Talker
 from emolib.weights import sha256
 
 VOICE = speech("Hello, you.")[: SAMPLE_RATE * 2 // 5]
@@ -129,10 +130,26 @@ def test_emotions_that_change(talker, tmp_path):
     torch.testing.assert_close(both[:12], first[:12])
     torch.testing.assert_close(both[16:], second[16:])
     assert not torch.allclose(both[13], first[13]) and not torch.allclose(both[13], second[13])
-    halves = talker.style(check(small_portrait(), voice, "sad*0.5 + happy*0.5", 2, tmp_path / "a.mp4"), 4)
+    halves = talker.told(check(small_portrait(), voice, "sad*0.5 + happy*0.5", 2, tmp_path / "a.mp4"), 4)
     code = torch.nn.functional.normalize(talker.embed("sad") + talker.embed("happy"), dim=0)
     torch.testing.assert_close(halves[0], code.expand(4, -1))
     assert halves[1].tolist() == [2] * 4
+
+
+def test_styles_are_people(talker, tmp_path):
+    """Style 0 is as before, each other number somebody; weights that know one style say so."""
+    own, options = Coefficients.zeros(1), {"blinks": False, "pose": "still"}
+
+    def betas(machine, style):
+        request = check(small_portrait(), VOICE, "happy", 3, tmp_path / "a.mp4", style=style, **options)
+        return machine.coefficients(request, own)[0].beta
+
+    with pytest.raises(EmolibError, match="style 4 was asked for, but these weights know one style"):
+        betas(talker, 4)
+    eac = Eac(dim=16, depth=1, heads=2, audio_depth=1, frames=8, style=3).eval().requires_grad_(False)
+    many = Talker(talker.ame, eac, talker.hef, talker.model)
+    same, one, other = betas(many, 4), betas(many, 4), betas(many, 5)
+    assert torch.equal(same, one) and not torch.allclose(one, other) and not torch.allclose(one, betas(many, 0))
 
 
 def test_still_pose_and_other_rate(talker, tmp_path):

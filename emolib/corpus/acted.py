@@ -56,14 +56,21 @@ def act(
     workers: int = 2,
 ) -> list[Path]:
     """One file for each of ``people``, ``<number>.npz``, with ``count`` performances: alpha (80,), and clip after clip heard (2 T, 768)
-    float16, loudness (2 T,), beta (T, 64) and moments (T,) uint8; frames, emotion, level and spoken (count,) of each clip. voices, unseen: of
-    :class:`synthface.acting.Troupe`.
+    float16, loudness (2 T,), beta (T, 64) and moments (T,) uint8; frames, emotion, level and spoken (count,) of each clip. voices,
+    unseen: of :class:`synthface.acting.Troupe`.
 
     Those that are there stay, unless the code has changed that made them. Raises :class:`EmolibError` if a worker dies.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    what = {"count": count, "voices": voices, "unseen": unseen, "seed": seed, "face_model": default_path(), "weights": WEIGHTS}
+    what = {
+        "count": count,
+        "voices": voices,
+        "unseen": unseen,
+        "seed": seed,
+        "face_model": default_path(),
+        "weights": WEIGHTS,
+    }
     mark, note = fingerprint(__name__, **what), folder / "made.txt"
     if not note.is_file() or note.read_text() != mark:
         for old in folder.glob("*.npz"):

@@ -31,16 +31,18 @@ SOURCES = {
     "eac.safetensors": "data/04_eac/full/eac.safetensors",
     "hef.safetensors": "data/05_hef/full/hef.safetensors",
 }
+CONVERTER = "data/pretrained/converter/eac.safetensors"
 BESIDE = (
     "foundation/*",
+    "converter/*.safetensors",
     "judges/*.safetensors",
     "words.safetensors",
-)  # made by `make foundation`, `make judges`, `make words`
+)  # made by `make foundation`, `make converter`, `make judges`, `make words`
 LIMIT_MB = 64  # all that ships
 # Whose code makes each shipped file; of the image tower, where it is one of the judges that ship, the crowd's.
 MAKERS = {
     "clip.safetensors": ("emolib.train.ame", "emolib.train.crowd"),
-    "eac.safetensors": ("emolib.train.eac",),
+    "eac.safetensors": ("emolib.train.eac", "emolib.train.acted"),
     "hef.safetensors": ("emolib.train.hef",),
     WEIGHTS.name: ("emolib.train.dense",),
     SHIPPED: ("synthface.build",),
@@ -48,11 +50,15 @@ MAKERS = {
 
 
 def release(root: Path, target: Path) -> dict:
-    """Copies the trained weights of ``root`` to ``target`` as fp16 and writes the manifest; returns it."""
+    """Copies the trained weights of ``root`` to ``target`` as fp16 and writes the manifest; returns it. The converter is
+    that of ``make converter`` where ``eac.converter`` says so."""
+    params, sources = load_params(root / "params.yaml"), dict(SOURCES)
+    if params.eac.converter == "shipped":
+        sources["eac.safetensors"] = CONVERTER
     target.mkdir(parents=True, exist_ok=True)
     before = _noted(target)
     with tempfile.TemporaryDirectory(dir=target) as staged:
-        for name, source in SOURCES.items():
+        for name, source in sources.items():
             state, config = load_weights(root / source)
             save_weights(Path(staged) / name, state, config, dtype=torch.float16)
         if not (target / SHIPPED).is_file():
@@ -65,7 +71,7 @@ def release(root: Path, target: Path) -> dict:
         shipped = size + sum(file.stat().st_size for what in BESIDE for file in target.glob(what)) / 1e6
         if shipped > LIMIT_MB:
             raise EmolibError(
-                f"the release is {shipped:.1f} MB with foundation, judges and words; expected at most {LIMIT_MB}: train narrower models"
+                f"the release is {shipped:.1f} MB with foundation, converter, judges and words; expected at most {LIMIT_MB}: train less"
             )
         (target / "manifest.json").unlink(missing_ok=True)
         for name, file in fresh.items():
@@ -73,11 +79,13 @@ def release(root: Path, target: Path) -> dict:
     files = {name: sha256(target / name) for name in all_files}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
     manifest = {"commit": commit, "megabytes": round(size, 2), "files": files}
-    made = {name: read_record(root / source).get("code") for name, source in SOURCES.items()}
+    made = {name: read_record(root / source).get("code") for name, source in sources.items()}
+    if params.eac.converter == "shipped":
+        made["eac.safetensors"] = json.loads((root / CONVERTER).with_name("manifest.json").read_text())["code"]
     made[WEIGHTS.name] = read_record(target / WEIGHTS.name).get("code")
     made["clip.safetensors"] = made["clip.safetensors"] or _judged(root / SOURCES["clip.safetensors"])
     manifest["code"] = {name: made.get(name) or before.get((name, digest)) for name, digest in files.items()}
-    manifest["params"] = asdict(load_params(root / "params.yaml"))
+    manifest["params"] = asdict(params)
     metrics = {s: root / "reports" / s / "measures.json" for s in ("03_critics", "04_eac/full", "05_hef/full")}
     manifest["measured"] = {s: json.loads(p.read_text()) for s, p in metrics.items() if p.is_file()}
     write_atomic(target / "manifest.json", json.dumps(manifest, indent=2) + "\n")

@@ -247,10 +247,11 @@ class Loop:
 
 @dataclass(frozen=True)
 class Run:
-    """What :func:`train` leaves: the file of the weights, how many steps were made for them just now, the logged terms."""
+    """What :func:`train` leaves: the file of the weights, how many steps were made for them just now, how long one took, ms; the terms."""
 
     weights: Path
     steps: int
+    step_ms: float
     history: list[dict]
 
     def curves(self) -> pd.DataFrame:
@@ -279,7 +280,7 @@ def train(
         record = read_record(weights)
     if plots is not None:
         _write_curves(Path(plots) / training.name, record["history"])
-    return Run(weights, steps, record["history"])
+    return Run(weights, steps, record["step_ms"], record["history"])
 
 
 def train_here(training: Training, weights: Path, checkpoints: Path, mark: str, device: str, **options) -> int:
@@ -287,18 +288,17 @@ def train_here(training: Training, weights: Path, checkpoints: Path, mark: str, 
     if not training.models:
         training.prepare()
     loop = Loop(training, checkpoints=checkpoints, mark=mark, device=device, **options)
-    left = loop.steps - loop.step
+    left, begun = loop.steps - loop.step, time.monotonic()
     history = loop.run()
+    step_ms = round(1000 * (time.monotonic() - begun) / max(1, left), 1)
     if rank() == 0:
         weights.parent.mkdir(parents=True, exist_ok=True)
         record_path(weights).unlink(missing_ok=True)  # a record never speaks for weights that it was not written for
         training.save(weights)
-        record: dict = {
-            "fingerprint": mark,
-            "code": code(type(training).__module__),
-            "module": type(training).__module__,
-        }
-        record |= {"weights": file_digest(weights), "steps": training.steps, "seed": training.seed, "history": history}
+        module = type(training).__module__
+        record: dict = {"fingerprint": mark, "code": code(module), "module": module}
+        record |= {"weights": file_digest(weights), "steps": training.steps, "seed": training.seed}
+        record |= {"step_ms": step_ms, "history": history}
         write_atomic(record_path(weights), json.dumps(record, indent=1) + "\n")
         loop.path.unlink(missing_ok=True)
     if world() > 1:
