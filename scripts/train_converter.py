@@ -19,6 +19,7 @@ import torch
 
 from emolib.ame import Ame
 from emolib.corpus.acted import act
+from emolib.corpus.aligned import real_clips
 from emolib.corpus.crowd import draw_crowd
 from emolib.eac import Eac
 from emolib.emotions import EMOTIONS
@@ -26,7 +27,7 @@ from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.files import replacing, write_atomic
 from emolib.media.pictures import to_tensor
 from emolib.train.acted import Acted, ActedTraining
-from emolib.train.acted_scores import acted_scores, by_net, measures, rivals
+from emolib.train.acted_scores import acted_scores, by_net, measures, real_voices, rivals
 from emolib.train.loop import read_record, train
 from emolib.weights import PRETRAINED, load_weights, save_weights, sha256
 from synthface.acting import NATURAL_EVERY, SEED
@@ -45,6 +46,8 @@ def main() -> None:
     parser.add_argument("--first-picture", type=int, default=3000, help="number of the first: whom the judges know not")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--ravdess", type=Path, help="folder of RAVDESS's speech, to measure real voices too")
+    parser.add_argument("--window", type=int, default=20, help="1/100 s that are heard about a frame")
     parser.add_argument("--parent", type=Path, help="weights to go on from")
     parser.add_argument("--folder", type=Path, default=Path(".checkpoints/acted"))
     arguments = parser.parse_args()
@@ -59,11 +62,14 @@ def main() -> None:
         face_model=PRETRAINED / SHIPPED,
         steps=arguments.steps,
         lr=arguments.lr,
+        window=arguments.window,
         seed=arguments.seed,
         parent=arguments.parent,
     )
     run = train(training, arguments.folder / "eac.safetensors", checkpoints=arguments.folder / "training")
     measured = measure(run.weights, training, Acted(unseen, 0, UNSEEN).clips(), arguments.folder)
+    if arguments.ravdess:
+        measured |= on_real_voices(run.weights, training, arguments.ravdess)
     ship(run.weights, arguments, measured)
     print(json.dumps(measured, indent=1))
 
@@ -99,6 +105,13 @@ def measure(weights: Path, training: ActedTraining, clips: list[dict], folder: P
         frame.round(4).to_csv(folder / f"{name}.csv", index=False)
         print(frame.round(3).to_string(index=False), end="\n\n")
     return {name: round(value, 4) for name, value in (measured | {"step_ms": read_record(weights)["step_ms"]}).items()}
+
+
+def on_real_voices(weights: Path, training: ActedTraining, folder: Path) -> dict[str, float]:
+    """Lips and emotions of RAVDESS's voices, of which none was learnt from."""
+    face = load_face_model(training.face_model)
+    found = real_voices(Eac.load(weights), Ame.load(training.ame), real_clips(folder, face), face)
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def ship(weights: Path, arguments: argparse.Namespace, measured: dict[str, float]) -> None:

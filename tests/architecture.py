@@ -84,7 +84,7 @@ ALLOWED = {
     "request": "emolib errors files arguments words timeline media face",
     "talker": "errors weights words timeline request media speech face ame eac hef motion",
     "corpus": "errors files fingerprint emotions params media speech face synthface critics",
-    "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics hearing ame eac hef reenact corpus",
+    "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics ame eac hef reenact corpus",
     "baselines": "errors emotions weights media face layers critics corpus train",
     "pipeline": "errors files fingerprint params weights media face metrics critics ame eac hef reenact corpus train baselines",
     "__main__": "emolib signals cli",

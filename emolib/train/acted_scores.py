@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emolib.eac import Eac, Windows, emotion_code, predict
+from emolib.eac import FPS, Eac, Windows, emotion_code, predict
 from emolib.emotions import EMOTIONS
 from emolib.face.model import FaceModel
-from emolib.hearing import FPS
 from emolib.metrics.landmarks import correlation, mouth_opening
 from emolib.train.eac import LANDMARK_SIZE
 
@@ -196,19 +195,31 @@ def style_variance(eac: Eac, ame, clips: Iterable[dict], model: FaceModel, seed:
 
 
 @torch.no_grad()
+def _nearness(eac: Eac, ame, clips: Sequence[dict]) -> Tensor:
+    """Cosines (N, 8) of e_audio with the texts of the emotions, each less its mean."""
+    texts = ame.text(EMOTIONS).float().cpu()
+    heard = torch.stack([heard_by(eac, clip) for clip in clips])
+    return F.normalize(heard - eac.emotion_mean, dim=1) @ F.normalize(texts - texts.mean(0), dim=1).T
+
+
+def _balanced(truth, said) -> float:
+    from sklearn.metrics import balanced_accuracy_score
+
+    return float(balanced_accuracy_score(truth, said))
+
+
+@torch.no_grad()
 def voices_told(eac: Eac, ame, clips: Sequence[dict], known: Sequence[dict]) -> dict[str, float]:
     """What e_audio says of those ``clips`` that are spoken: audio_class_hit, how often it lies nearest to the text of its emotion, all less
     their means; audio_probe_acc, a logistic regression on the mean and deviation of the same features, learnt from ``known``;
     audio_spread_of_text, how far embeddings lie from their mean, of how far the texts do. Emotions weigh alike."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import balanced_accuracy_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     clips, known = ([c for c in some if c["spoken"]] for some in (clips, known))
     texts = ame.text(EMOTIONS).float().cpu()
     heard = torch.stack([heard_by(eac, clip) for clip in clips])
-    near = F.normalize(heard - eac.emotion_mean, dim=1) @ F.normalize(texts - texts.mean(0), dim=1).T
     emotions = [int(clip["emotion"]) for clip in clips]
 
     def pooled(some: Sequence[dict]) -> np.ndarray:
@@ -219,10 +230,31 @@ def voices_told(eac: Eac, ame, clips: Sequence[dict], known: Sequence[dict]) -> 
     probe.fit(pooled(known), [int(clip["emotion"]) for clip in known])
     spread = [float((x - x.mean(0)).norm(dim=1).mean()) for x in (heard, texts)]
     return {
-        "audio_class_hit": float(balanced_accuracy_score(emotions, near.argmax(1).numpy())),
-        "audio_probe_acc": float(balanced_accuracy_score(emotions, probe.predict(pooled(clips)))),
+        "audio_class_hit": _balanced(emotions, _nearness(eac, ame, clips).argmax(1).tolist()),
+        "audio_probe_acc": _balanced(emotions, probe.predict(pooled(clips))),
         "audio_spread_of_text": spread[0] / spread[1],
     }
+
+
+def real_voices(eac: Eac, ame, clips: Sequence[dict], model: FaceModel) -> dict[str, float]:
+    """What a converter makes of real voices, ``clips`` of :func:`emolib.corpus.aligned.real_clips`: :func:`lips`' scores, as ravdess_...;
+    ravdess_other_sentence, the correlation with the lips of the other sentence by the same actor, which a good net has not; ravdess_acc,
+    how often e_audio lies nearest to the text of its emotion, of seven, which weigh alike. No voice here was learnt from."""
+    says, rows, others = by_net(eac, ame), [], []
+    for clip in clips:
+        made, truth = (points(model, clip["alpha"], b) for b in (says(clip), torch.from_numpy(clip["beta"])))
+        rows.append(lips(made, truth, clip["moments"]))
+        same = ("person", "emotion", "level")
+        other = [c for c in clips if c["statement"] != clip["statement"] and all(c[k] == clip[k] for k in same)]
+        if other:
+            track = points(model, clip["alpha"], torch.from_numpy(other[0]["beta"]))
+            count = min(len(track), len(made))
+            others.append(correlation(mouth_opening(made[:count]), mouth_opening(track[:count])))
+    found = {f"ravdess_{name}": float(value) for name, value in pd.DataFrame(rows).mean().items()}
+    known = sorted({int(clip["emotion"]) for clip in clips})
+    near = _nearness(eac, ame, clips)[:, known].argmax(1)
+    found["ravdess_acc"] = _balanced([int(clip["emotion"]) for clip in clips], [known[k] for k in near.tolist()])
+    return found | {"ravdess_other_sentence": float(np.mean(others)) if others else float("nan")}
 
 
 def measures(
