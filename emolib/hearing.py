@@ -1,12 +1,16 @@
 """What of the converter hears: MLP(A) of Eq. 3, and AME's learned audio encoder (Xu et al. 2023, Sec. 3.2, 3.3)."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emolib.errors import EmolibError
 from emolib.layers import Dropout
 from emolib.speech.ears import EARS
+from emolib.weights import load_weights
 
 FPS = 25  # frames a second for which a stretch is cut into windows
 
@@ -94,3 +98,19 @@ class AudioEncoder(nn.Module):
         tokens = torch.cat([self.cls.expand(len(heard), -1, -1), self.patch(self.blur(patches))], 1)
         tokens = self.encoder(tokens + sinusoids(count + 1, tokens.shape[-1], heard.device))
         return F.normalize(self.head(tokens[:, 0]), dim=-1)
+
+
+def fits(config: dict) -> dict:
+    """What an audio encoder shares with the converter of this ``config`` that it can be put into."""
+    return {name: config[name] for name in ("audio", "embedding_dim", "dim", "audio_depth", "heads")}
+
+
+def hear_with(eac, ears: str | Path) -> None:
+    """Puts the audio encoder of the file ``ears`` (:mod:`emolib.train.ears`), which learnt from other voices, into a converter. Raises
+    :class:`EmolibError` for one that does not fit it."""
+    state, config = load_weights(ears)
+    if eac.audio is None or config.get("ears of") != fits(eac.config):
+        raise EmolibError(
+            f"{ears} is no audio encoder of this converter; expected what scripts/train_ears.py made for it"
+        )
+    eac.audio.load_state_dict(state)

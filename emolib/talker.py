@@ -28,6 +28,7 @@ from emolib.face.landmarker import WEIGHTS as FACE_NET
 from emolib.face.landmarks import Face
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
+from emolib.hearing import hear_with
 from emolib.hef import Hef, make_drive
 from emolib.media.audio import frame_count
 from emolib.media.pictures import Source, to_frames, to_tensor
@@ -71,9 +72,10 @@ class Talker:
         self.model, self._cpu_model = model.to(self.device), model  # fitting works on the CPU
 
     @classmethod
-    def load(cls, folder: str | Path | None = None, device: str = "auto") -> "Talker":
+    def load(cls, folder: str | Path | None = None, device: str = "auto", ears: str | Path | None = None) -> "Talker":
         """Weights of ``folder`` (default: those that ship): clip, eac, hef .safetensors, face_model.npz, manifest.json.
 
+        ears: an audio encoder to hear an emotion's voice with in place of theirs (:func:`emolib.hearing.hear_with`).
         device: cpu, cuda, or auto. Raises :class:`EmolibError` for missing or damaged weights.
         """
         folder = Path(folder) if folder is not None else PRETRAINED
@@ -81,8 +83,10 @@ class Talker:
         verify(FACE_NET.parent, [FACE_NET.name])
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        parts = (Ame.load(folder / "clip.safetensors"), Eac.load(folder / "eac.safetensors"))
-        return cls(*parts, Hef.load(folder / "hef.safetensors"), load_face_model(folder / SHIPPED), device)
+        ame, eac = Ame.load(folder / "clip.safetensors"), Eac.load(folder / "eac.safetensors")
+        if ears is not None:
+            hear_with(eac, ears)
+        return cls(ame, eac, Hef.load(folder / "hef.safetensors"), load_face_model(folder / SHIPPED), device)
 
     def talk(
         self,

@@ -69,7 +69,7 @@ def test_synthface_stands_on_the_face_the_media_and_the_files(graph):
     used = {room(target) for module in graph if room(module) == "synthface" for target in graph[module]}
     assert used <= {"synthface", "face", "face.kernels", "media", "errors", "files"}
     users = {m for m, targets in graph.items() if room(m) != "synthface" and "synthface" in map(room, targets)}
-    assert users == {"emolib.corpus.acted", "emolib.corpus.synth", "emolib.corpus.crowd", "emolib.demo"}
+    assert users == {f"emolib.corpus.{name}" for name in ("acted", "aligned", "crowd", "synth")} | {"emolib.demo"}
 
 
 def test_talk_loads_nothing_of_what_made_it():

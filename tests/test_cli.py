@@ -76,7 +76,7 @@ def files(tmp_path):
 def test_refusals(files, capsys, monkeypatch, command, said):
     before = sorted(p.name for p in files.iterdir())
     if "--weights" not in command:
-        monkeypatch.setattr(talker.Talker, "load", lambda *_: pytest.fail("weights were loaded before the check"))
+        monkeypatch.setattr(talker.Talker, "load", lambda *_, **__: pytest.fail("weights were loaded before the check"))
     assert cli.main(command.split()) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1 and printed.err.startswith("emolib: ")
@@ -116,7 +116,7 @@ def test_demonstration_is_happy(monkeypatch, tmp_path):
             seen.append(request)
             raise talker.EmolibError("stopped here")
 
-    monkeypatch.setattr(talker.Talker, "load", lambda *_: Fake())
+    monkeypatch.setattr(talker.Talker, "load", lambda *_, **__: Fake())
     assert cli.main(["talk"]) == 2
     request = seen[0]
     assert request.emotion.text == "happy" and request.intensity == 2 and str(request.out) == "out/talk.mp4"

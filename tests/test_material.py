@@ -188,3 +188,17 @@ def test_emotions_here_and_in_synthface_are_the_same():
     from synthface.expressions import EMOTIONS as DRAWN
 
     assert DRAWN == EMOTIONS
+
+
+def test_a_stretch_stands_for_windows_at_25_frames_a_second():
+    """The terms' only look at sound gives the same face, whichever it is given."""
+    clips = Clips(Clip(e, i) for i, e in enumerate(["happy", "sad"]))
+    material = Material(clips, Towers(), ear="whisper", frames=FRAMES, keys=3, size=16)
+    eac = Eac(audio="whisper", variant="onehot", dim=16, heads=2, depth=1).eval()
+    drawn = [material.draw(np.random.default_rng(3), 4, eac)]
+    assert material.even and drawn[0].windows.shape == (4, eac.heard[0] + 2 * (FRAMES - 1), 768)
+    material.even = False
+    drawn.append(material.draw(np.random.default_rng(3), 4, eac))
+    assert drawn[1].windows.shape == (4, FRAMES, *eac.heard)
+    whole, cut = (eac(sample.windows, sample.text, sample.mu)[0] for sample in drawn)
+    torch.testing.assert_close(whole, cut)

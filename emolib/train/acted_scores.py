@@ -202,6 +202,22 @@ def _nearness(eac: Eac, ame, clips: Sequence[dict]) -> Tensor:
     return F.normalize(heard - eac.emotion_mean, dim=1) @ F.normalize(texts - texts.mean(0), dim=1).T
 
 
+def probe(
+    heard: Sequence[np.ndarray], emotions: Sequence[int], unseen: Sequence[np.ndarray], truth: Sequence[int]
+) -> float:
+    """Balanced accuracy on ``unseen`` of a logistic regression on mean and deviation of features (F,C) over time, learnt from ``heard``."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows, others = (
+        np.stack([np.r_[x.mean(0), x.std(0)] for x in (one.astype(np.float32) for one in some)])
+        for some in (heard, unseen)
+    )
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
+    return _balanced(truth, model.fit(rows, emotions).predict(others))
+
+
 def _balanced(truth, said) -> float:
     from sklearn.metrics import balanced_accuracy_score
 
@@ -213,25 +229,16 @@ def voices_told(eac: Eac, ame, clips: Sequence[dict], known: Sequence[dict]) -> 
     """What e_audio says of those ``clips`` that are spoken: audio_class_hit, how often it lies nearest to the text of its emotion, all less
     their means; audio_probe_acc, a logistic regression on the mean and deviation of the same features, learnt from ``known``;
     audio_spread_of_text, how far embeddings lie from their mean, of how far the texts do. Emotions weigh alike."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     clips, known = ([c for c in some if c["spoken"]] for some in (clips, known))
     texts = ame.text(EMOTIONS).float().cpu()
     heard = torch.stack([heard_by(eac, clip) for clip in clips])
     emotions = [int(clip["emotion"]) for clip in clips]
-
-    def pooled(some: Sequence[dict]) -> np.ndarray:
-        heard = [clip["heard"].astype(np.float32) for clip in some]
-        return np.stack([np.r_[x.mean(0), x.std(0)] for x in heard])
-
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
-    probe.fit(pooled(known), [int(clip["emotion"]) for clip in known])
     spread = [float((x - x.mean(0)).norm(dim=1).mean()) for x in (heard, texts)]
     return {
         "audio_class_hit": _balanced(emotions, _nearness(eac, ame, clips).argmax(1).tolist()),
-        "audio_probe_acc": _balanced(emotions, probe.predict(pooled(clips))),
+        "audio_probe_acc": probe(
+            [c["heard"] for c in known], [c["emotion"] for c in known], [c["heard"] for c in clips], emotions
+        ),
         "audio_spread_of_text": spread[0] / spread[1],
     }
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from emolib.ame import Ame
 from emolib.corpus.clips import Corpus
 from emolib.critics.emotion import EmotionNet
-from emolib.eac import VARIANTS, Eac, Windows
+from emolib.eac import FPS, VARIANTS, Eac, Windows
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.face.loaders import load_face_model
@@ -43,7 +43,7 @@ SHARPNESS = 0.1  # temperature of the anchored term
 class Sample:
     """A random draw: B clips, T frames each. ``theta`` has B*T rows, clip by clip; ``frame`` (B,) is the one with an image."""
 
-    windows: Tensor  # (B,T,W,C_A)
+    windows: Tensor  # (B,T,W,C_A), or the stretch (B,F,C_A) that they are cut from
     heard: Tensor  # (B,F,C_A), the sound of the same T frames
     mu: Tensor  # (B,) intensity
     emotion: Tensor  # (B,) int64, index into EMOTIONS
@@ -76,7 +76,7 @@ class Material:
         clips = [clip for clip in corpus if clip.n_frames >= self.frames]
         self.theta = [clip.coefficients() for clip in clips]
         self.fps = [float(clip.fps) for clip in clips]
-        self.rate = EARS[ear].rate
+        self.rate, self.even = EARS[ear].rate, ear != "mel" and set(self.fps) == {float(FPS)}
         self.heard = [EARS[ear].hear(clip.audio()) for clip in clips]
         self.emotion = np.array([EMOTIONS.index(clip.emotion) for clip in clips])
         self.intensity = np.array([clip.intensity for clip in clips], np.float32)
@@ -118,7 +118,7 @@ class Material:
         text = self.wordings[wanted, rng.integers(self.wordings.shape[1], size=batch)]
         text = torch.where(torch.from_numpy(rng.random((batch, 1)) < 0.5), self.label[wanted], text)
         return Sample(
-            windows=torch.from_numpy(np.stack([self.windows(eac, c)[a:b] for c, a, b in zip(clips, starts, ends)])),
+            windows=torch.from_numpy(np.stack([self._cut(eac, c, a, b) for c, a, b in zip(clips, starts, ends)])),
             heard=torch.from_numpy(np.stack([self._sound(c, a) for c, a in zip(clips, starts)])),
             mu=torch.from_numpy(self.intensity[clips]),
             emotion=torch.from_numpy(wanted),
@@ -129,6 +129,10 @@ class Material:
             frame=torch.from_numpy(at - starts),
             picture=self.pictures[clips, keys],
         )
+
+    def _cut(self, eac: Eac, clip: int, start: int, end: int) -> np.ndarray:
+        windows, frames = self.windows(eac, clip), slice(start, end)
+        return windows.stretch(frames) if self.even else windows[frames]
 
     def _sound(self, clip: int, start: int) -> np.ndarray:
         length = int(self.frames * self.rate / max(self.fps))
@@ -176,7 +180,7 @@ def losses(
     """
     own = sample.share()
     z_emo, apart = conditions(eac, own, anchors, modalities)
-    copies, frames = len(z_emo) // len(own.mu), sample.windows.shape[1]
+    copies, frames = len(z_emo) // len(own.mu), len(sample.theta) // len(sample.mu)
     beta = gather(eac(own.windows, z_emo, own.mu.repeat_interleave(copies))[0].float())  # (B*M,T,64)
     each = torch.arange(len(sample.theta), device=beta.device).view(-1, frames).repeat_interleave(copies, 0).flatten()
     truth = sample.theta[each]
