@@ -75,11 +75,14 @@ class SoundMlp(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """AME's learned CLIP audio encoder (Sec. 3.2): a plain Transformer over what is heard, pooled by a cls token."""
+    """AME's learned CLIP audio encoder (Sec. 3.2): a plain Transformer over what is heard, pooled by a cls token. statistics: whether
+    the head also reads mean and deviation over time, in which a linear probe hears most of what Whisper knows of an emotion."""
 
     TOKENS = 25  # a second: 40 ms each
 
-    def __init__(self, audio: str, embedding_dim: int, dim: int, depth: int, heads: int, dropout: float):
+    def __init__(
+        self, audio: str, embedding_dim: int, dim: int, depth: int, heads: int, dropout: float, statistics: bool = False
+    ):
         super().__init__()
         ear = EARS[audio]
         self.length = ear.rate // self.TOKENS  # features in a token
@@ -90,19 +93,39 @@ class AudioEncoder(nn.Module):
         self.cls = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.encoder = transformer(dim, depth, heads, dropout)
         self.head = nn.Linear(dim, embedding_dim)
+        self.statistics = nn.Linear(2 * ear.width, embedding_dim, bias=False) if statistics else None
+        if self.statistics is not None:
+            nn.init.zeros_(self.statistics.weight)
 
     def forward(self, heard: Tensor) -> Tensor:
         """Features (B,F,C_A) -> e_audio (B,D), L2-normalised. F is at least one token's (40 ms)."""
         count = heard.shape[1] // self.length
-        patches = heard[:, : count * self.length].reshape(len(heard), count, -1)
-        tokens = torch.cat([self.cls.expand(len(heard), -1, -1), self.patch(self.blur(patches))], 1)
+        patches = self.blur(heard[:, : count * self.length].reshape(len(heard), count, -1))
+        tokens = torch.cat([self.cls.expand(len(heard), -1, -1), self.patch(patches)], 1)
         tokens = self.encoder(tokens + sinusoids(count + 1, tokens.shape[-1], heard.device))
-        return F.normalize(self.head(tokens[:, 0]), dim=-1)
+        said = self.head(tokens[:, 0])
+        if self.statistics is not None:
+            over_time = torch.cat([heard.mean(1), heard.std(1, correction=0)], 1)
+            said = said + self.statistics(self.blur(over_time))
+        return F.normalize(said, dim=-1)
 
 
 def fits(config: dict) -> dict:
     """What an audio encoder shares with the converter of this ``config`` that it can be put into."""
     return {name: config[name] for name in ("audio", "embedding_dim", "dim", "audio_depth", "heads")}
+
+
+def encoder_of(config: dict, statistics: bool) -> AudioEncoder:
+    """An untrained audio encoder for the converter of this ``config``."""
+    sizes = (
+        config["audio"],
+        config["embedding_dim"],
+        config["dim"],
+        config["audio_depth"],
+        config["heads"],
+        config["dropout"],
+    )
+    return AudioEncoder(*sizes, statistics=statistics)
 
 
 def hear_with(eac, ears: str | Path) -> None:
@@ -113,4 +136,6 @@ def hear_with(eac, ears: str | Path) -> None:
         raise EmolibError(
             f"{ears} is no audio encoder of this converter; expected what scripts/train_ears.py made for it"
         )
+    device = eac.beta_mean.device
+    eac.audio = encoder_of(eac.config, statistics=True).to(device).eval().requires_grad_(False)
     eac.audio.load_state_dict(state)

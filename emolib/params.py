@@ -131,7 +131,7 @@ class Eac(Section):
         "whisper", ("whisper", "mel"), "what hears: Whisper's features (ours) or the log-mel (the paper)"
     )
     window: int = number(
-        20, 4, 100, "W, 1/100 s about a video frame: so many mel frames, half as many of Whisper's features"
+        32, 4, 100, "W, 1/100 s about a video frame: so many mel frames, half as many of Whisper's features"
     )
     dim: int = number(128, 16, 2048, "width C of the Transformer and of the intensity token", step=4)
     depth: int = number(2, 1, 48, "layers of Phi and of the audio encoder")

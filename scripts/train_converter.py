@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--ravdess", type=Path, help="folder of RAVDESS's speech, to measure real voices too")
-    parser.add_argument("--window", type=int, default=20, help="1/100 s that are heard about a frame")
+    parser.add_argument("--window", type=int, default=32, help="1/100 s that are heard about a frame")
     parser.add_argument("--parent", type=Path, help="weights to go on from")
     parser.add_argument("--folder", type=Path, default=Path(".checkpoints/acted"))
     arguments = parser.parse_args()
@@ -131,6 +131,7 @@ def ship(weights: Path, arguments: argparse.Namespace, measured: dict[str, float
         "seed_of_the_actors": SEED,
         "parent": sha256(arguments.parent) if arguments.parent else None,
         "steps": record.get("steps"),
+        "steps of the parent": read_record(arguments.parent).get("steps") if arguments.parent else None,
         "code": record.get("code"),
         "measured": measured,
     }

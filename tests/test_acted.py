@@ -170,11 +170,12 @@ def test_styles_are_draws_of_a_normal_distribution():
 
 
 def test_lips_where_they_are_looked_at():
-    """Eyes are 100 px apart: lips 1 px apart touch, 6 px are an open vowel; at rest the mouth is 3 px wider than the truth's."""
+    """Eyes are 100 px apart, lips at rest 2: lips 7 px apart touch, 13 px are an open vowel; in silence the mouth is 3 px wider than
+    the truth's."""
     truth, made = torch.zeros(6, 68, 2), torch.zeros(6, 68, 2)
     truth[:, 42:48, 0] = 100
-    made[:, 66, 1] = torch.tensor([1.0, 9.0, 6.0, 4.0, 3.0, 3.0])
-    found = lips(made, truth, np.array([1, 1, 2, 2, 3, 3], np.uint8))
+    made[:, 66, 1] = torch.tensor([7.0, 9.0, 13.0, 11.0, 3.0, 3.0])
+    found = lips(made, truth, np.array([1, 1, 2, 2, 3, 3], np.uint8), rest=2.0)
     assert found["closure_pct"] == found["apart_pct"] == 50 and found["silence_opening_pct"] == pytest.approx(3)
     assert np.isnan(lips(made, truth, np.zeros(6, np.uint8))["closure_pct"])
 

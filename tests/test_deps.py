@@ -51,7 +51,8 @@ def test_what_was_missing_is_there():
 
 def test_another_corpus_and_another_variant_dirty_nothing():
     for name, stage in STAGES.items():
-        assert not {f"emolib/corpus/{c}.py" for c in ("mead", "ravdess", "cremad")} & set(stage["deps"]), name
+        others = {"mead", "cremad"} | ({"ravdess"} if name != "04_eac" else set())  # whose real voices 04 measures on
+        assert not {f"emolib/corpus/{c}.py" for c in others} & set(stage["deps"]), name
     assert "emolib/corpus/${data.corpus}.py" in STAGES["01_data"]["deps"]
     assert "eac.variants" not in STAGES["04_eac"]["params"] and "hef.variants" not in STAGES["05_hef"]["params"]
 

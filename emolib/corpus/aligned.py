@@ -59,13 +59,13 @@ def aligned(audio: np.ndarray, text: str) -> list[tuple[str, float, float]] | No
         decoder.process_raw(samples, full_utt=True)
         decoder.end_utt()
 
-    decoder.set_align_text(" ".join(re.findall(r"[a-z']+", text.lower())))
-    hear()
     try:
+        decoder.set_align_text(" ".join(re.findall(r"[a-z']+", text.lower())))
+        hear()
         decoder.set_alignment()
+        hear()
     except RuntimeError:
         return None
-    hear()
     if (found := decoder.get_alignment()) is None:
         return None
     phones = [phone for word in found for phone in word]

@@ -19,7 +19,10 @@ from emolib.metrics.landmarks import correlation, mouth_opening
 from emolib.train.eac import LANDMARK_SIZE
 
 REACH = 4  # frames by which the lips may be off
-TOUCH, APART = 0.02, 0.05  # of the eye distance: lips that touch are nearer, lips that are apart farther
+TOUCH, APART = (
+    0.06,
+    0.1,
+)  # of the eye distance, beyond the opening of the neutral face: lips that touch are nearer, apart ones farther
 STEPS = (1.0, 1.5, 2.0, 2.5, 3.0)  # intensities over which an emotion must grow
 Says = Callable[[dict], Tensor]  # what makes beta (T, 64) of a clip
 
@@ -28,6 +31,11 @@ def points(model: FaceModel, alpha: np.ndarray, beta: Tensor) -> Tensor:
     """The 68 points (T,68,2) of a face that looks ahead, pixels of a 224-pixel crop."""
     count = len(beta)
     return model.landmarks(torch.from_numpy(alpha)[None].expand(count, -1), beta, torch.zeros(count, 6), LANDMARK_SIZE)
+
+
+def at_rest(model: FaceModel, alpha: np.ndarray) -> float:
+    """Opening of the mouth of a head's neutral face, pixels of that crop."""
+    return float(mouth_opening(points(model, alpha, torch.zeros(1, 64))))
 
 
 def heard_by(eac: Eac, clip: dict) -> Tensor:
@@ -91,12 +99,13 @@ def rivals(clips: list[dict], most: int = 40_000) -> dict[str, Says]:
     return {"constant": constant, "loudness": fitted(_loud, 1.0), "ridge": fitted(_heard, 3000.0)}
 
 
-def lips(made: Tensor, truth: Tensor, moments: np.ndarray | None = None) -> dict[str, float]:
+def lips(made: Tensor, truth: Tensor, moments: np.ndarray | None = None, rest: float = 0.0) -> dict[str, float]:
     """Of two tracks of points (T,68,2): mouth_correlation, mouth_amplitude (deviation over the truth's), lag_ms at which the correlation is
     highest (positive: late), and lmd_true_px256, the mean distance of the 20 mouth points at 256 px.
 
     With ``moments`` (T,) of :func:`synthface.acting.moments`: the share, in percent, of p, b, m at which lips touch and of open vowels at
-    which they are apart, and how much wider the mouth is at rest than the truth's, percent of the eye distance; NaN where a clip has none.
+    which they are apart (``rest``: the opening of the head's neutral face), and how much wider the mouth is at rest than the truth's,
+    percent of the eye distance; NaN where a clip has none.
     """
     opening, real = mouth_opening(made).double().numpy(), mouth_opening(truth).double().numpy()
     count, shifts = len(real), range(-REACH, REACH + 1)
@@ -119,8 +128,8 @@ def lips(made: Tensor, truth: Tensor, moments: np.ndarray | None = None) -> dict
         return found
     eyes = float((truth[:, 36:42].mean(1) - truth[:, 42:48].mean(1)).norm(dim=1).mean())
     said = {
-        "closure_pct": 100.0 * (opening[moments == 1] < TOUCH * eyes),
-        "apart_pct": 100.0 * (opening[moments == 2] > APART * eyes),
+        "closure_pct": 100.0 * (opening[moments == 1] - rest < TOUCH * eyes),
+        "apart_pct": 100.0 * (opening[moments == 2] - rest > APART * eyes),
         "silence_opening_pct": 100.0 * (opening - real)[moments == 3] / eyes,
     }
     return found | {name: float(values.mean()) if len(values) else float("nan") for name, values in said.items()}
@@ -134,7 +143,7 @@ def acted_scores(says: Says, clips: Iterable[dict], model: FaceModel) -> tuple[p
     for clip in clips:
         made, truth = (points(model, clip["alpha"], b) for b in (says(clip), torch.from_numpy(clip["beta"])))
         kind = {"person": clip["person"], "emotion": EMOTIONS[clip["emotion"]], "level": int(clip["level"])}
-        scores = lips(made, truth, clip["moments"])
+        scores = lips(made, truth, clip["moments"], at_rest(model, clip["alpha"]))
         if not clip["spoken"]:
             scores |= dict.fromkeys(
                 ("mouth_correlation", "mouth_amplitude", "lag_ms"), float("nan")
@@ -250,14 +259,15 @@ def real_voices(eac: Eac, ame, clips: Sequence[dict], model: FaceModel) -> dict[
     says, rows, others = by_net(eac, ame), [], []
     for clip in clips:
         made, truth = (points(model, clip["alpha"], b) for b in (says(clip), torch.from_numpy(clip["beta"])))
-        rows.append(lips(made, truth, clip["moments"]))
+        rows.append(lips(made, truth, clip["moments"], at_rest(model, clip["alpha"])))
         same = ("person", "emotion", "level")
         other = [c for c in clips if c["statement"] != clip["statement"] and all(c[k] == clip[k] for k in same)]
         if other:
             track = points(model, clip["alpha"], torch.from_numpy(other[0]["beta"]))
             count = min(len(track), len(made))
             others.append(correlation(mouth_opening(made[:count]), mouth_opening(track[:count])))
-    found = {f"ravdess_{name}": float(value) for name, value in pd.DataFrame(rows).mean().items()}
+    silent = ["silence_opening_pct"]  # of a face that feels, against a truth that does not
+    found = {f"ravdess_{name}": float(value) for name, value in pd.DataFrame(rows).drop(columns=silent).mean().items()}
     known = sorted({int(clip["emotion"]) for clip in clips})
     near = _nearness(eac, ame, clips)[:, known].argmax(1)
     found["ravdess_acc"] = _balanced([int(clip["emotion"]) for clip in clips], [known[k] for k in near.tolist()])
