@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from emolib.ame import Ame
-from emolib.corpus import acted as kept
+from emolib.corpus import people as kept
 from emolib.corpus.acted import act, loudness
 from emolib.eac import Eac
 from emolib.emotions import EMOTIONS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from emolib.corpus import crowd as kept
+from emolib.corpus import people as kept
 from emolib.corpus.crowd import draw_crowd
 from emolib.critics.emotion import EmotionNet
 from emolib.critics.shipped import FILES, NAMES, hashes, ship

@@ -49,8 +49,10 @@ def test_a_release_takes_the_converter_that_ships(trained):
     with pytest.raises(EmolibError, match="converter/eac.safetensors"):
         release(root, target)
     save_weights(root / CONVERTER, {"w": torch.ones(4)}, {"from": "performances"})
-    (root / CONVERTER).with_name("manifest.json").write_text(json.dumps({"code": code("emolib.train.acted")}))
-    release(root, target)
+    (root / CONVERTER).with_name("manifest.json").write_text(
+        json.dumps({"code": code("emolib.train.acted"), "measured": {"lag_ms": 1}})
+    )
+    assert release(root, target)["measured"]["converter"] == {"lag_ms": 1}
     assert load_weights(target / "eac.safetensors")[1] == {"from": "performances"}
     assert "eac.safetensors" not in stale(target)
 

@@ -19,7 +19,7 @@ from emolib.critics.shipped import FILES
 from emolib.errors import EmolibError
 from emolib.face.dense import WEIGHTS
 from emolib.face.loaders import SHIPPED, load_face_model
-from emolib.files import write_atomic
+from emolib.files import check_input, write_atomic
 from emolib.fingerprint import code
 from emolib.params import load_params
 from emolib.pipeline.stage import project_root
@@ -53,8 +53,10 @@ def release(root: Path, target: Path) -> dict:
     """Copies the trained weights of ``root`` to ``target`` as fp16 and writes the manifest; returns it. The converter is
     that of ``make converter`` where ``eac.converter`` says so."""
     params, sources = load_params(root / "params.yaml"), dict(SOURCES)
+    converter: dict = {}
     if params.eac.converter == "shipped":
-        sources["eac.safetensors"] = CONVERTER
+        sources["eac.safetensors"], note = CONVERTER, check_input(root / CONVERTER, "weights", "run `make converter`")
+        converter = json.loads(note.with_name("manifest.json").read_text())
     target.mkdir(parents=True, exist_ok=True)
     before = _noted(target)
     with tempfile.TemporaryDirectory(dir=target) as staged:
@@ -80,14 +82,17 @@ def release(root: Path, target: Path) -> dict:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
     manifest = {"commit": commit, "megabytes": round(size, 2), "files": files}
     made = {name: read_record(root / source).get("code") for name, source in sources.items()}
-    if params.eac.converter == "shipped":
-        made["eac.safetensors"] = json.loads((root / CONVERTER).with_name("manifest.json").read_text())["code"]
+    if converter:
+        made["eac.safetensors"] = converter["code"]
     made[WEIGHTS.name] = read_record(target / WEIGHTS.name).get("code")
     made["clip.safetensors"] = made["clip.safetensors"] or _judged(root / SOURCES["clip.safetensors"])
     manifest["code"] = {name: made.get(name) or before.get((name, digest)) for name, digest in files.items()}
     manifest["params"] = asdict(params)
     metrics = {s: root / "reports" / s / "measures.json" for s in ("03_critics", "04_eac/full", "05_hef/full")}
-    manifest["measured"] = {s: json.loads(p.read_text()) for s, p in metrics.items() if p.is_file()}
+    measured = {s: json.loads(p.read_text()) for s, p in metrics.items() if p.is_file()}
+    if converter:  # 04 then measures another one
+        measured = {s: m for s, m in measured.items() if s != "04_eac/full"} | {"converter": converter["measured"]}
+    manifest["measured"] = measured
     write_atomic(target / "manifest.json", json.dumps(manifest, indent=2) + "\n")
     return manifest
 
