@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from emolib.corpus import people as kept
-from emolib.corpus.crowd import draw_crowd
+from emolib.corpus.crowd import SIZE, draw_crowd
 from emolib.critics.emotion import EmotionNet
 from emolib.critics.shipped import FILES, NAMES, hashes, ship
 from emolib.critics.sync import TOKENS, VIDEO, WIDTH, SyncNet, cut_windows, inside, mouth_window, sync_auc
@@ -26,7 +26,7 @@ JUDGES = PRETRAINED / "judges"
 
 @functools.cache
 def person():
-    return sit_for_judges(crowd_studio(kept.SIZE), 5)
+    return sit_for_judges(crowd_studio(SIZE), 5)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 def test_a_person_shows_every_emotion_twice():
     sitting = person()
-    assert sitting.images.shape == (len(EMOTIONS), TAKES, FRAMES, kept.SIZE, kept.SIZE, 3)
+    assert sitting.images.shape == (len(EMOTIONS), TAKES, FRAMES, SIZE, SIZE, 3)
     assert (sitting.levels[0] == 1).all() and (
         np.sort(sitting.levels[1:], 1)[:, 0] < np.sort(sitting.levels[1:], 1)[:, 1]
     ).all()
@@ -196,7 +196,7 @@ def test_a_stage_gets_the_judges_or_a_sentence(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["loss", "efd"])
 def test_the_judges_see_a_stranger(kind):
     """Frames of one new person, their own look: well above the .125 of guessing."""
-    images = torch.from_numpy(sit_for_judges(crowd_studio(kept.SIZE), 900_000 + (kind == "efd")).images[:, 0])
+    images = torch.from_numpy(sit_for_judges(crowd_studio(SIZE), 900_000 + (kind == "efd")).images[:, 0])
     truth = torch.arange(len(EMOTIONS)).repeat_interleave(FRAMES)
     answer = EmotionNet.load(JUDGES / f"emotion_{kind}.safetensors")(
         images.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
