@@ -182,7 +182,7 @@ class ActedTraining(Training):
             heard=torch.from_numpy(
                 np.stack([c["heard"][rate * p.start : rate * p.stop] for c, p in zip(clips, part)])
             ).float(),
-            mu=torch.tensor([float(clip["level"]) for clip in clips]),
+            mu=torch.from_numpy(self._asked(rng, clips)),
             emotion=torch.from_numpy(wanted),
             text=text,
             image=self.images[wanted, rng.integers(self.images.shape[1], size=len(wanted))],
@@ -192,6 +192,12 @@ class ActedTraining(Training):
             beta=torch.from_numpy(np.stack([clip["beta"][p] for clip, p in zip(clips, part)])),
             alpha=torch.from_numpy(np.stack([clip["alpha"] for clip in clips])),
         )
+
+    def _asked(self, rng: np.random.Generator, clips: list[dict]) -> np.ndarray:
+        """The intensities that are asked for: a clip's level, and any of a neutral face, which no intensity makes less neutral."""
+        neutral = np.array([clip["emotion"] == EMOTIONS.index("neutral") for clip in clips])
+        level = np.array([float(clip["level"]) for clip in clips])
+        return np.where(neutral, rng.uniform(1, 3, len(clips)), level).astype(np.float32)
 
     def step(self, loop: Loop, batch: Heard) -> dict[str, Tensor]:
         loop.cosine_rate("acted", self.lr)

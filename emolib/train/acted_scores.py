@@ -172,14 +172,15 @@ def _movement(moved: pd.DataFrame) -> pd.DataFrame:
 
 
 def growth(eac: Eac, ame, clips: Sequence[dict]) -> pd.DataFrame:
-    """How far the mean expression, in units of beta, lies from the neutral one at each of :data:`STEPS`: one row an emotion, with
-    ``monotone`` and ``gain``, the last over the first. The sounds are those of ``clips``, in which the truth may be anything."""
+    """How far the mean expression, in units of beta, lies from the neutral one of intensity 1 at each of :data:`STEPS`: one row an emotion,
+    with ``monotone`` and ``gain``, the last over the first; the first row is of the neutral face, which should stay where it is. The sounds
+    are those of ``clips``, in which the truth may be anything."""
     rest = _mean(by_net(eac, ame, mu=1.0), clips, "neutral")
     rows = []
-    for emotion in EMOTIONS[1:]:
+    for emotion in EMOTIONS:
         far = [float((_mean(by_net(eac, ame, mu=mu), clips, emotion) - rest).norm()) for mu in STEPS]
         row: dict = {"emotion": emotion} | {f"mu_{mu:g}": value for mu, value in zip(STEPS, far)}
-        rows.append(row | {"monotone": bool(np.all(np.diff(far) > 0)), "gain": far[-1] / far[0]})
+        rows.append(row | {"monotone": bool(np.all(np.diff(far) > 0)), "gain": far[-1] / max(far[0], 1e-6)})
     return pd.DataFrame(rows)
 
 
@@ -289,7 +290,9 @@ def measures(
     found["mouth_correlation_text"] = found.pop("mouth_correlation")
     found |= {"expression_slope_min": strong["slope"].min(), "expression_slope_max": strong["slope"].max()}
     found |= {"expression_r_min": strong["r"].min(), "expression_nearest": strong["nearest"].mean()}
-    found |= {"intensity_monotone": grown["monotone"].mean(), "intensity_gain_min": grown["gain"].min()}
+    felt, calm = grown[1:], grown.iloc[0]
+    found |= {"intensity_monotone": felt["monotone"].mean(), "intensity_gain_min": felt["gain"].min()}
+    found["neutral_drift"] = calm["mu_3"] / felt["mu_3"].mean()
     found["style_variance"] = style_variance(eac, ame, clips, model, seed) if eac.config["style"] else 0.0
     found |= voices_told(eac, ame, clips, known)
     return {name: float(value) for name, value in found.items()}, movement, grown
