@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from emolib.ame import Ame
+from emolib.ame import OTHER_THINGS, Ame
 from emolib.corpus import people as kept
 from emolib.corpus.acted import act, loudness
 from emolib.eac import Eac
@@ -236,3 +236,17 @@ def test_variance_of_styles():
     assert (
         style_variance(Eac(audio="whisper", embedding_dim=ame.dim, dim=16, depth=1).eval(), ame, clips, face, 0) < 1e-6
     )
+
+
+def test_texts_are_moved_aside_but_stay_nearest_to_their_class():
+    """Along what is no emotion: every text has moved or, where that would take it to another class, not."""
+    ame, rng = Ame.create(), np.random.default_rng(0)
+    training = SimpleNamespace(things=ame.text(OTHER_THINGS).float(), label=ame.text(EMOTIONS).float())
+    wanted = np.arange(64) % 8
+    moved = ActedTraining._aside(training, rng, training.label[wanted], wanted)
+    centred = training.label - training.label.mean(0)
+    near = ((moved - training.label.mean(0)) @ torch.nn.functional.normalize(centred, dim=1).T).argmax(1)
+    assert near.tolist() == wanted.tolist()
+    away = (moved - training.label[wanted]).norm(dim=1)
+    assert (away > 0).float().mean() > 0.9 and away.max() > 0.3
+    torch.testing.assert_close(moved.norm(dim=1), torch.ones(64))
