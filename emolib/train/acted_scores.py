@@ -180,7 +180,9 @@ def growth(eac: Eac, ame, clips: Sequence[dict]) -> pd.DataFrame:
     for emotion in EMOTIONS:
         far = [float((_mean(by_net(eac, ame, mu=mu), clips, emotion) - rest).norm()) for mu in STEPS]
         row: dict = {"emotion": emotion} | {f"mu_{mu:g}": value for mu, value in zip(STEPS, far)}
-        rows.append(row | {"monotone": bool(np.all(np.diff(far) > 0)), "gain": far[-1] / max(far[0], 1e-6)})
+        rows.append(
+            row | {"monotone": bool(np.all(np.diff(far) > 0)), "gain": far[-1] / far[0] if far[0] else float("nan")}
+        )
     return pd.DataFrame(rows)
 
 
