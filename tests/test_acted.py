@@ -52,10 +52,11 @@ def test_some_steps_and_a_round_trip(folder, tmp_path):
     np.save(tmp_path / "pictures.npy", np.random.default_rng(0).normal(size=(8, 3, 384)).astype(np.float32))
     how = {"ame": tmp_path / "clip.safetensors", "face_model": default_path(), "acted": Acted(folder, 0, 2), "seed": 0}
     how |= {"pictures": tmp_path / "pictures.npy", "style": 2, "batch_size": 8, "frames": 20, "dim": 16, "depth": 1}
-    training = ActedTraining(steps=12, **how).prepare()
+    training = ActedTraining(steps=80, **how).prepare()
     history = Loop(training, checkpoints=tmp_path, log_every=1, device="cpu").run()
     assert list(history[0])[1:] == ["loss", "lm", "speed", "reg", "clip", "style"]
-    assert np.mean([row["lm"] for row in history[-3:]]) < np.mean([row["lm"] for row in history[:3]])
+    for term in ("loss", "lm", "speed"):
+        assert np.mean([row[term] for row in history[-20:]]) < 0.9 * np.mean([row[term] for row in history[:20]])
     with pytest.raises(EmolibError, match="has 999 frames"):
         ActedTraining(steps=1, **how | {"frames": 999}).prepare()
     training.save(tmp_path / "eac.safetensors")
