@@ -67,7 +67,8 @@ def main() -> None:
         parent=arguments.parent,
     )
     run = train(training, arguments.folder / "eac.safetensors", checkpoints=arguments.folder / "training")
-    measured = measure(run.weights, training, Acted(unseen, 0, UNSEEN).clips(), arguments.folder)
+    clips, mixed = Acted(unseen, 0, UNSEEN).clips(), arguments.voices == "mixed"
+    measured = measure(run.weights, training, clips, arguments.folder, mixed)
     if arguments.ravdess:
         measured |= on_real_voices(run.weights, training, arguments.ravdess)
     ship(run.weights, arguments, measured)
@@ -88,20 +89,20 @@ def tell_by_pictures(folder: Path, numbers: range) -> Path:
     return kept
 
 
-def measure(weights: Path, training: ActedTraining, clips: list[dict], folder: Path) -> dict[str, float]:
-    """Writes tables of the unseen ``clips`` to ``folder``; the few numbers that say how good the converter is."""
+def measure(weights: Path, training: ActedTraining, clips: list[dict], folder: Path, mixed: bool) -> dict[str, float]:
+    """Writes tables of the unseen ``clips`` to ``folder``; the few numbers that say how good the converter is. mixed: whether every
+    :data:`NATURAL_EVERY`-th person speaks naturally."""
     eac, ame, model = Eac.load(weights), Ame.load(training.ame), load_face_model(training.face_model)
-    known, net = training.acted.clips(), by_net(eac, ame)
-    naturally = [clip for clip in clips if clip["person"] % NATURAL_EVERY == 0]
-    rows = {"text": (net, clips), "text, natural voices": (net, naturally), "audio": (by_net(eac, ame, "audio"), clips)}
-    rows |= {name: (says, clips) for name, says in rivals(known).items()}
-    rows["truth"] = (lambda clip: torch.from_numpy(clip["beta"]), clips)
-    table = []
-    for name, (says, some) in rows.items():
-        scores = acted_scores(says, some, model)[0].drop(columns=["person", "emotion", "level"])
-        table.append({"row": name, "n_clips": len(some)} | scores.mean().to_dict())
-    measured, movement, grown = measures(eac, ame, clips, known, model, training.seed)
-    for frame, name in ((pd.DataFrame(table), "lips"), (movement, "movement"), (grown, "growth")):
+    known = training.acted.clips()
+    measured, movement, grown, told = measures(eac, ame, clips, known, model, training.seed)
+    rows = {"text": told} | ({"text, natural voices": told[told["person"] % NATURAL_EVERY == 0]} if mixed else {})
+    others = (
+        {"audio": by_net(eac, ame, "audio")} | rivals(known) | {"truth": lambda clip: torch.from_numpy(clip["beta"])}
+    )
+    rows |= {name: acted_scores(says, clips, model)[0] for name, says in others.items()}
+    kind = ["person", "emotion", "level"]
+    means = [{"row": name, "n_clips": len(s)} | s.drop(columns=kind).mean().to_dict() for name, s in rows.items()]
+    for frame, name in ((pd.DataFrame(means), "lips"), (movement, "movement"), (grown, "growth")):
         frame.round(4).to_csv(folder / f"{name}.csv", index=False)
         print(frame.round(3).to_string(index=False), end="\n\n")
     return {name: round(value, 4) for name, value in (measured | {"step_ms": read_record(weights)["step_ms"]}).items()}
