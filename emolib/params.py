@@ -184,6 +184,7 @@ class Hef(Section):
     lambda_p: float = number(5.0, 0.0, 1e4, "Eq. 11")
     lambda_adv: float = number(1.0, 0.0, 1e4, "Eq. 11")
     lpips_net: str = choice("alex", ("alex", "squeeze", "vgg"), "backbone of L_p")
+    lambda_face: float = number(1.0, 0.0, 1e4, "L_p on the face net's own features, beside LPIPS (ours; the paper: 0)")
     adversary_ramp: float = number(1.0, 0.0, 1.0, "share of the run in which lambda_adv rises to its value")
     r1: float = number(1.0, 0.0, 1e4, "weight of the discriminator's gradient penalty")
     focus: float = number(4.0, 0.0, 100.0, "extra weight of mouth and eyes in L_rec (ours; the paper: 0)")
