@@ -26,7 +26,7 @@ hef = Hef.load(PRETRAINED / "hef.safetensors")
 size = hef.size
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
-from emolib.hef import make_drive
+from emolib.sight import make_drive
 model, own = load_face_model(), Coefficients.zeros(1)
 with torch.no_grad():
     source = hef.encode_source(torch.full((1, 3, size, size), 0.5))

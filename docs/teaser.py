@@ -8,9 +8,7 @@ from PIL import Image, ImageDraw
 
 from emolib.demo import portrait, speech
 from emolib.emotions import EMOTIONS
-from emolib.face.alignment import Alignment
-from emolib.face.fitting import fit_image
-from emolib.hef import make_drive
+from emolib.media.pictures import to_frames
 from emolib.request import check
 from emolib.talker import Talker
 
@@ -23,18 +21,11 @@ CELL = 256
 def frame(talker: Talker, emotion: str, intensity: float) -> np.ndarray:
     """The portrait at MOMENT of the demo sentence, cut to its head."""
     request = check(portrait(), speech(), emotion, intensity, HERE / "teaser.mp4", pose="still", blinks=False)
-    face = request.faces[0]
-    alignment = Alignment.from_landmarks(face.landmarks, talker.hef.size)
-    crop = np.array(alignment.crop(request.image))
-    own = fit_image(talker.model, crop, alignment.points(face.landmarks)).coefficients
+    own, ready, alignment = talker.portrait(request)
     wanted, sigma = talker.coefficients(request, own)
     at = slice(int(MOMENT * 25), int(MOMENT * 25) + 1)
-    source = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255
-    made = talker.hef.generate(
-        talker.hef.encode_source(source), make_drive(talker.model, own, wanted[at], sigma[at], talker.hef.size)
-    )
-    pasted = alignment.paste((made[0] * 255).round().byte().permute(1, 2, 0).numpy(), request.image)
-    x, y = face.landmarks.mean(0).round().astype(int)
+    pasted = alignment.paste(to_frames(ready.frames(wanted[at], sigma[at]))[0], request.image)
+    x, y = request.faces[0].landmarks.mean(0).round().astype(int)
     return np.asarray(
         Image.fromarray(pasted[max(0, y - 120) : y + 100, x - 110 : x + 110]).resize((CELL, CELL), Image.LANCZOS)
     )

@@ -14,13 +14,16 @@ Two additions are ours, not the paper's. The paper trains for 7 days on 8 GPUs; 
 already shows the source moved by the 3DMM, so that minutes on a CPU are spent on what is left, and a real photograph keeps
 the texture that no rendered corpus holds. Both are off in the profile ``paper``.
 
-- ``detail``: F_rgb = gain * (W_i+1 - Up(W_i)) + colour, with W = T(phi, I^s) the warped source at that scale. With gain 1
-  and colour 0, the start of training, Eq. 10 sums to T(phi_N, I^s) exactly: an image warped once, at full resolution. The
-  gain fades the source out, band by band (multi-band blending), where it shows the wrong thing: teeth behind closed
-  lips. It also makes the finest flow phi_N count, which Eqs. 8-10 compute and never use.
-- ``mesh_motion``: E_rd also sees R(theta_s) moved onto the drive, the motion field of the mesh, and its mask; and the
+- ``detail``: F_rgb = gain * (W_i+1 - Up(W_i)) + colour, with the start W = (1 - h) T(phi, I^s) + h D: the warped source, and where the
+  source does not show what is asked (h, :mod:`emolib.sight`) the rendering in its light, D. With gain 1 and colour 0, the
+  start of training, Eq. 10 sums to W_N exactly: an image warped once, at full resolution. The gain fades the source out, band by band
+  (multi-band blending), where it shows the wrong thing. It also makes the finest flow phi_N count, which Eqs. 8-10 compute and never
+  use. Gain and colour act where something appears, is lit anew, or moves beyond the mesh: skin that only moves is the photograph's.
+- ``mesh_motion``: E_rd also sees R(theta_s) moved onto the drive, the motion field of the mesh, its mask, and what is hidden; and the
   flows of Eq. 9 are refinements of that field: phi_i = M_i + rho_i with rho_i+1 = F_flow(F_i+1) + Up(rho_i), rho_0 = 0, which
   is Eq. 9 plus the band of M between the two scales. M is continued smoothly beyond the mesh, for hair, neck, background.
+
+Flow, gain and colour are smooth, the photograph is not: :mod:`emolib.portrait` goes on with Eq. 10 at the photograph's own resolution.
 
 The rows "w/o res." and "w/o hie." of Table 3 are :data:`VARIANTS`. Their inputs are the same. ``wo_res``: each scale predicts its
 flow from nothing, phi_i+1 = F_flow(F_i+1), so neither Up(phi_i) nor M is added. ``wo_hie``: the flow is refined up to size / 8
@@ -28,7 +31,6 @@ flow from nothing, phi_i+1 = F_flow(F_i+1), so neither Up(phi_i) nor M is added.
 """
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,25 +39,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emolib.errors import EmolibError
-from emolib.face.model import SIZES, Coefficients, FaceModel
-from emolib.face.render import motion, render
+from emolib.face.model import SIZES
 from emolib.layers import Conv, StyleConv, activate, up, warp
+from emolib.sight import Drive, drawn, relight, unlike
 from emolib.weights import load_into, load_weights, save_weights
 
 VARIANTS = ("full", "wo_res", "wo_hie")
 START = 4  # side of F_0
 FLOW_UNIT = 0.1  # one unit of F_flow's last layer, as a part of half the image: keeps its steps within a pixel
-REACH = 8  # blocks a side at the coarsest level of the motion's continuation
-
-
-class Drive(NamedTuple):
-    """What is asked of a batch of frames. Build it with :func:`make_drive`."""
-
-    rendering: Tensor  # (B,3,S,S) I_rd
-    moved: Tensor  # (B,3,S,S) the source's own rendering, warped onto the drive: differs from I_rd where light or sight does
-    motion: Tensor  # (B,2,S,S) M, backward flow of the mesh, continued beyond it
-    mask: Tensor  # (B,1,S,S) where the mesh is
-    style: Tensor  # (B,257+C) the input of Eq. 7
+LIT = (
+    0.02,
+    8.0,
+)  # a rendering that differs by so much from the source's own, moved, says that light changes; and how soon fully
 
 
 class Source(NamedTuple):
@@ -69,48 +64,22 @@ class HefOutput(NamedTuple):
     image: Tensor  # (B,3,S,S), I_N; may leave [0, 1] a little
     flows: list[Tensor]  # phi_1..phi_N, (B,2,r,r)
     images: list[Tensor]  # I_1..I_N
+    gain: Tensor  # (B,1,S,S) how much of the start's finest band is kept; 1 without ``detail``
+    start: Tensor  # (B,3,S,S) W_N, what the bands are taken from; 0 without ``detail``
+    light: Tensor  # (B,3,r,r) of the start, see :func:`emolib.sight.relight`
 
 
-def extend(flow: Tensor, mask: Tensor) -> Tensor:
-    """Continues flow (B,2,S,S) beyond mask (B,1,S,S) by pull-push: means of ever larger blocks fill what finer ones lack.
-    An eighth of the side around the mask (hair, neck) moves along; beyond, the flow fades to 0."""
-    levels = [(flow * mask, mask)]
-    while levels[-1][0].shape[-1] > REACH:
-        flow, mask = (F.avg_pool2d(x, 2) for x in levels[-1])
-        levels.append((flow, mask))
-    flow, mask = (F.avg_pool2d(x, 3, stride=1, padding=1) for x in levels[-1])
-    levels.append((flow, mask))
-    filled = torch.zeros_like(levels[-1][0])
-    for value, weight in reversed(levels):
-        coarser = up(filled) if value.shape[-1] > filled.shape[-1] else filled
-        trust = (4 * weight).clamp(max=1)  # a block that the mesh covers by a quarter speaks for itself
-        filled = trust * value / weight.clamp(min=1e-6) + (1 - trust) * coarser
-    return filled
+class Scale(NamedTuple):
+    """What a block is given at its side r."""
 
-
-@torch.no_grad()
-def make_drive(
-    model: FaceModel, source: Coefficients, target: Coefficients, sigma: Tensor, size: int, beta: Tensor | None = None
-) -> Drive:
-    """What a :class:`Hef` needs to know of the frames ``target`` (B) of the person ``source`` (1 row).
-
-    Skin and light (delta, gamma) are the source's, as in Eq. 7; shape, expression and pose are the target's own.
-    sigma: sigma_hat (1|B, C). beta (B, 64): that of Eq. 7 where it is not the target's, see :mod:`emolib.train.hef`.
-    """
-    batch = len(target)
-    if len(source) != 1 or sigma.ndim != 2 or len(sigma) not in (1, batch):
-        raise ValueError(
-            f"{len(source)} sources, {len(target)} targets and sigma {tuple(sigma.shape)}; expected one source and sigma (1 or {batch}, C)"
-        )
-    if beta is not None and beta.shape != target.beta.shape:
-        raise ValueError(f"beta is {tuple(beta.shape)}; expected {tuple(target.beta.shape)}, one row a target")
-    still = source.expand(batch)
-    rendering = render(model, target.replace(delta=still.delta, gamma=still.gamma), size).image
-    flow, mask = motion(model, source, target, size)
-    moved = warp(render(model, source, size).image, flow) * mask
-    beta = target.beta if beta is None else beta
-    parts = [still.alpha, beta, still.delta, still.gamma, target.pose, sigma.to(beta).expand(batch, -1)]
-    return Drive(rendering, moved, extend(flow, mask), mask, torch.cat(parts, 1))
+    features: Tensor  # (1|B,c,r,r) F^s
+    picture: Tensor  # (1|B,3,r,r) I^s
+    guide: Tensor  # (B,c,r,r) F^rd
+    base: Tensor  # (B,2,r,r) M_i+1, or 0
+    hidden: Tensor  # (B,1,r,r) share that the source does not show
+    drawn: Tensor  # (B,3,r,r) the relit rendering there, times that share
+    paint: Tensor  # (B,1,r,r) how far colour and gain may differ from the start's
+    moves: Tensor  # (B,1,r,r) how far the flow may differ from M
 
 
 class Encoder(nn.Module):
@@ -152,22 +121,23 @@ class HefBlock(nn.Module):
         self.flow = Head(3 * width, width, 2) if refine else None
         self.rgb = Head(3 * width + 3 * detail, width, 3 + detail)
 
-    def forward(self, feature, flow, base, image, warped, source, source_image, rd, z):
-        """feature F_i; flow rho_i (phi_i of wo_res); base M_i+1 or 0; image I_i; warped W_i; -> those of i+1, and phi_i+1."""
+    def forward(self, feature: Tensor, flow: Tensor, image: Tensor, start: Tensor, at: Scale, z: Tensor):
+        """F_i, rho_i (phi_i of wo_res), I_i and W_i -> those of i + 1, phi_i+1 and the gain."""
         raised = up(flow)
-        feature = torch.cat([warp(source, base + raised).to(rd.dtype), self.style_conv(feature, z), rd], 1)  # Eq. 8
+        carried = warp(at.features, at.base + raised).to(at.guide.dtype)
+        feature = torch.cat([carried, self.style_conv(feature, z), at.guide], 1)  # Eq. 8
         flow = raised
         if self.flow is not None:
-            predicted = FLOW_UNIT * self.flow(feature)
+            predicted = FLOW_UNIT * self.flow(feature) * at.moves
             flow = predicted + raised if self.residual else predicted  # Eq. 9
-        phi = base + flow
+        phi = at.base + flow
         if not self.detail:
-            return feature, flow, self.rgb(feature) + up(image), warped, phi  # Eq. 10
-        now = warp(source_image, phi)
-        out = self.rgb(torch.cat([feature, now.to(feature.dtype)], 1))
+            return feature, flow, self.rgb(feature) + up(image), start, phi, torch.ones_like(phi[:, :1])  # Eq. 10
+        now = warp(at.picture, phi) * (1 - at.hidden) + at.drawn
+        out = self.rgb(torch.cat([feature, now.to(feature.dtype)], 1)) * at.paint
         gain, colour = 2 * torch.sigmoid(out[:, 3:]), out[:, :3]
-        image = gain * (now - up(warped)) + colour + up(image)  # Eq. 10 with the band of the warped source
-        return feature, flow, image, now, phi
+        image = gain * (now - up(start)) + colour + up(image)  # Eq. 10 with the band of the start
+        return feature, flow, image, now, phi, gain
 
 
 class Hef(nn.Module):
@@ -207,7 +177,7 @@ class Hef(nn.Module):
         self.linear = nn.Linear(inputs, style_dim)  # Eq. 7
         self.constant = nn.Parameter(torch.randn(1, widths[0], START, START))  # F_0
         self.source_encoder = Encoder(3, widths)
-        self.rd_encoder = Encoder(9 if mesh_motion else 3, widths)
+        self.rd_encoder = Encoder(11 if mesh_motion else 3, widths)
         inside = [widths[0], *(3 * width for width in widths)]
         self.blocks = nn.ModuleList()
         for before, width, side in zip(inside, widths, self.sides):
@@ -234,7 +204,7 @@ class Hef(nn.Module):
     def _check(self, source: Source, drive: Drive) -> None:
         """Raises ValueError that names what of a source or a drive has a wrong shape."""
         batch, side = len(drive.style), self.size
-        wanted = {"rendering": 3, "moved": 3, "motion": 2, "mask": 1}
+        wanted = {"rendering": 3, "moved": 3, "motion": 2, "mask": 1, "hidden": 1, "inside": 1}
         for name, channels in wanted.items():
             if (found := tuple(getattr(drive, name).shape)) != (batch, channels, side, side):
                 raise ValueError(f"the drive's {name} is {found}; expected {(batch, channels, side, side)}")
@@ -252,20 +222,45 @@ class Hef(nn.Module):
         z = self.linear(((drive.style - self.style_mean) / self.style_std).clamp(-3, 3))
         inputs = [2 * drive.rendering - 1]
         if self.mesh_motion:
-            inputs += [2 * drive.moved - 1, drive.motion / FLOW_UNIT, drive.mask]
+            inputs += [2 * drive.moved - 1, drive.motion / FLOW_UNIT, drive.mask, drive.hidden, drive.inside]
         guides = self.rd_encoder(torch.cat(inputs, 1))
         batch = len(z)
         feature = self.constant.expand(batch, -1, -1, -1)
         flow = torch.zeros(batch, 2, START, START, device=z.device)
         image = torch.full((batch, 3, START, START), 0.0 if self.detail else 0.5, device=z.device)
-        warped = torch.zeros_like(image)
-        bases, flows, images = self._bases(drive.motion), [], []
-        for i, block in enumerate(self.blocks):
-            pyramids = source.features[i], source.images[i], guides[i]
-            feature, flow, image, warped, phi = block(feature, flow, bases[i], image, warped, *pyramids, z)
+        start = torch.zeros_like(image)
+        light = relight(source.images[-1], drive)
+        painted = drawn(drive.rendering, drive.inside, light)
+        hidden = unlike(warp(source.images[-1], drive.motion), painted, drive.motion, drive.inside, drive.hidden)
+        shares = self._shares(drive, hidden, painted * hidden)
+        flows, images = [], []
+        for i, (block, base) in enumerate(zip(self.blocks, self._bases(drive.motion))):
+            at = Scale(source.features[i], source.images[i], guides[i], base, *(share[i] for share in shares))
+            feature, flow, image, start, phi, gain = block(feature, flow, image, start, at, z)
             flows.append(phi)
             images.append(image)
-        return HefOutput(image, flows, images)
+        return HefOutput(image, flows, images, gain, start, light)
+
+    def _shares(self, drive: Drive, hidden: Tensor, painted: Tensor) -> list[list[Tensor]]:
+        """``hidden``, ``drawn``, ``paint`` and ``moves`` of :class:`Scale` at every side.
+
+        Where nothing is asked to change, the photograph stays what it is, to the bit: flow may be refined where the mesh moves, colour
+        changed where the source does not show what is asked, its light differs, or something beyond the mesh moves.
+        """
+        moves = (drive.motion.norm(dim=1, keepdim=True) * self.size).clamp(max=1)  # fully from half a pixel on
+        if not self.mesh_motion:
+            moves = torch.ones_like(moves)
+        threshold, slope = LIT
+        lit = slope * ((drive.rendering - drive.moved).abs().mean(1, keepdim=True) - threshold) * drive.mask
+        near = F.max_pool2d(hidden, 3, 1, 1)
+        paint = torch.maximum(near, lit.clamp(min=0)) + (1 - drive.mask) * moves
+        found = []
+        for share in (hidden, painted, paint.clamp(max=1), moves):
+            scales = [share]
+            while len(scales) < len(self.sides):
+                scales.append(F.avg_pool2d(scales[-1], 2))
+            found.append(scales[::-1])
+        return found
 
     def _bases(self, field: Tensor) -> list[Tensor]:
         """What the predicted flow is added to at each scale: M_i, or zeros where the variant has none."""
@@ -296,27 +291,3 @@ class Hef(nn.Module):
         except TypeError:
             raise EmolibError(f"the weights {path} are not a HEF's; expected a hef.safetensors") from None
         return load_into(hef, state, path)
-
-
-@torch.no_grad()
-def animate(
-    hef: Hef,
-    model: FaceModel,
-    source: Tensor,
-    source_coefficients: Coefficients,
-    drive_coefficients: Coefficients,
-    sigma: Tensor,
-    *,
-    batch: int = 8,
-) -> Iterator[Tensor]:
-    """Yields frames (b, 3, S, S) in [0, 1], ``batch`` at a time: the source moves as ``drive_coefficients`` (T) say.
-
-    source (1, 3, S, S) in [0, 1]; source_coefficients: its own, 1 row; sigma: sigma_hat (T, C), or (1, C) for all frames.
-    """
-    device = hef.constant.device
-    model, own, wanted = model.to(device), source_coefficients.to(device), drive_coefficients.to(device)
-    sigma = sigma.to(device).expand(len(wanted), -1)
-    encoded = hef.encode_source(source.to(device))
-    for start in range(0, len(wanted), batch):
-        part = slice(start, start + batch)
-        yield hef.generate(encoded, make_drive(model, own, wanted[part], sigma[part], hef.size))

@@ -29,7 +29,7 @@ from emolib.face.landmarks import Face
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hearing import hear_with
-from emolib.hef import Hef, make_drive
+from emolib.hef import Hef
 from emolib.media.audio import frame_count
 from emolib.media.pictures import Source, to_frames, to_tensor
 from emolib.media.soundtrack import Soundtrack
@@ -37,6 +37,7 @@ from emolib.media.video import VideoWriter
 from emolib.media.voice import Source as Spoken
 from emolib.media.voice import Voice
 from emolib.motion import add_blinks, head_motion
+from emolib.portrait import Portrait, native_side
 from emolib.request import EmotionCondition, Report, Request, check
 from emolib.speech.ears import Passing
 from emolib.timeline import Timeline
@@ -150,18 +151,25 @@ class Talker:
 
     def frames(self, request: Request) -> Iterator[np.ndarray]:
         """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
-        alignment = Alignment.from_landmarks(request.faces[request.face - 1].landmarks, self.hef.size)
-        crop = np.array(alignment.crop(request.image))  # PIL lends its own, which torch does not take
-        landmarks = alignment.points(request.faces[request.face - 1].landmarks)
-        own = fit_image(self._cpu_model, crop, landmarks).coefficients.to(self.device)
+        own, portrait, alignment = self.portrait(request)
         wanted, sigma = self.coefficients(request, own)
-        with torch.no_grad():
-            source = self.hef.encode_source(to_tensor(crop[None]).to(self.device))
-            for i in range(0, len(wanted), BATCH):
-                part = slice(i, i + BATCH)
-                made = self.hef.generate(source, make_drive(self.model, own, wanted[part], sigma[part], self.hef.size))
-                for face in to_frames(made):
-                    yield alignment.paste(face, request.image)
+        batch = max(1, BATCH * self.hef.size // portrait.side)
+        for i in range(0, len(wanted), batch):
+            part = slice(i, i + batch)
+            for face in to_frames(portrait.frames(wanted[part], sigma[part])):
+                yield alignment.paste(face, request.image)
+
+    def portrait(self, request: Request) -> tuple[Coefficients, Portrait, Alignment]:
+        """The face of the request's picture: its coefficients (1 row), itself at its own resolution, and where it lies in the picture."""
+        landmarks = request.faces[request.face - 1].landmarks
+        small = Alignment.from_landmarks(landmarks, self.hef.size)
+        crop = np.array(small.crop(request.image))  # PIL lends its own, which torch does not take
+        own = fit_image(self._cpu_model, crop, small.points(landmarks)).coefficients.to(self.device)
+        alignment = Alignment.from_landmarks(
+            landmarks, native_side(self.hef, self.hef.size / np.hypot(*small.matrix[:, 0]))
+        )
+        picture = to_tensor(np.array(alignment.crop(request.image))[None]).to(self.device)
+        return own, Portrait(self.hef, self.model, picture, own), alignment
 
     def coefficients(self, request: Request, own: Coefficients) -> tuple[Coefficients, Tensor]:
         """What each frame shows: coefficients (T rows) and sigma_hat (T, C), for a person whose own ones are ``own`` (1 row).

@@ -10,9 +10,10 @@ import torch
 from emolib.eac import Eac
 from emolib.face.model import Coefficients
 from emolib.face.render import Rendering
-from emolib.hef import Drive, Hef, make_drive
+from emolib.hef import Hef
 from emolib.params import Eac as EacParams
 from emolib.params import Hef as HefParams
+from emolib.sight import Drive, make_drive
 from emolib.train import eac as training
 from emolib.train.hef import HefTraining, adversary_weight, r1_penalty, reconstruction
 
@@ -151,7 +152,8 @@ def hef_training(**changed):
 def test_eq_11_is_a_weighted_sum_whose_adversary_grows():
     """5 * .1 + 5 * .2 + ramp * 1 * .5, the ramp half way through a run of 100 steps: 1/2."""
     terms = {"rec": torch.tensor(0.1), "perceptual": torch.tensor(0.2), "adversarial": torch.tensor(0.5)}
-    assert hef_training().total(terms, 49).item() == pytest.approx(0.5 + 1.0 + 0.25)
+    terms["faces"] = torch.tensor(0.04)
+    assert hef_training().total(terms, 49).item() == pytest.approx(0.5 + 1.0 + 0.2 + 0.25)
     assert [adversary_weight(s, 100, 0.5) for s in (0, 24, 49, 99)] == pytest.approx([0.02, 0.5, 1, 1])
     assert adversary_weight(0, 100, 0.0) == 1
 
@@ -195,6 +197,8 @@ def test_hef_names_what_is_wrong_with_its_inputs():
         torch.zeros(2, 3, 32, 32),
         torch.zeros(2, 2, 32, 32),
         torch.ones(2, 1, 32, 32),
+        torch.zeros(2, 1, 32, 32),
+        torch.zeros(2, 1, 32, 32),
         torch.zeros(2, 265),
     )
     source = torch.zeros(1, 3, 32, 32)

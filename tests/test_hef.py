@@ -3,16 +3,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from emolib.critics.perceptual import Perceptual
+from emolib.critics.perceptual import FaceDistance, Perceptual
 from emolib.errors import EmolibError
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
-from emolib.hef import VARIANTS, Drive, Hef, animate, extend, make_drive
+from emolib.hef import VARIANTS, Hef
 from emolib.layers import StyleConv, up, warp
 from emolib.params import Hef as HefParams
+from emolib.portrait import animate
+from emolib.sight import Drive, make_drive
 from emolib.train.hef import Batch, Discriminator, HefTraining, Pairs, focus_map, r1_penalty, recolour
+from emolib.train.hef_scores import hef_scores
 from emolib.train.loop import Loop
-from emolib.train.scores import hef_scores
 
 SIZE, SIGMA = 32, 8
 
@@ -23,12 +25,13 @@ def small(variant="full", **options) -> Hef:
 
 
 def wish(batch=2, seed=0) -> Drive:
-    """A smooth random motion, as the mesh would make, and random pictures."""
+    """A smooth random motion, as the mesh would make, of a face that the source shows whole, and random pictures."""
     random = torch.Generator().manual_seed(seed)
     motion = F.interpolate(0.1 * torch.randn(batch, 2, 4, 4, generator=random), (SIZE, SIZE), mode="bicubic")
     pictures = [torch.rand(batch, 3, SIZE, SIZE, generator=random) for _ in range(2)]
     style = torch.randn(batch, 257 + SIGMA, generator=random)
-    return Drive(*pictures, motion, torch.ones(batch, 1, SIZE, SIZE), style)
+    shares = [share * torch.ones(batch, 1, SIZE, SIZE) for share in (1, 0, 0)]
+    return Drive(*pictures, motion, *shares, style)
 
 
 def picture(seed=3) -> torch.Tensor:
@@ -89,15 +92,26 @@ def test_style_conv_equals_weights_modulated_per_sample():
     torch.testing.assert_close(layer(x, z), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_extend_keeps_the_inside_and_fades_outside():
-    flow = torch.zeros(1, 2, 32, 32)
-    mask = torch.zeros(1, 1, 32, 32)
-    flow[..., :8, :8], mask[..., :8, :8] = 1.0, 1.0
-    filled = extend(flow, mask)
-    torch.testing.assert_close(filled[..., :8, :8], flow[..., :8, :8])
-    row = filled[0, 0, 4]
-    assert row[8] > 0.9 and row[20] < 0.1 and (row.diff() <= 1e-6).all()
-    assert extend(flow, torch.zeros_like(mask)).abs().max() == 0
+def test_what_the_source_does_not_show_starts_as_the_rendering():
+    asked, source = wish(), picture()
+    hidden = torch.zeros_like(asked.hidden)
+    hidden[..., 8:16, 8:16] = 1
+    made = small()(source, asked._replace(hidden=hidden)).image
+    moved = warp(source, asked.motion)
+    shown = hidden.expand_as(made) == 0
+    torch.testing.assert_close(made[shown], moved[shown], atol=1e-5, rtol=0)
+    assert (made - moved)[~shown].abs().mean() > 0.1
+
+
+def test_a_frame_that_asks_for_nothing_is_the_photograph():
+    """Whatever has been learned: flow and colour may change only what moves, is lit anew, or is not shown."""
+    hef, asked, source = small(), wish(), picture()
+    for block in hef.blocks:
+        for head in (block.flow, block.rgb):
+            torch.nn.init.normal_(head.last.weight)
+    still = asked._replace(motion=torch.zeros_like(asked.motion), moved=asked.rendering)
+    torch.testing.assert_close(hef(source, still).image, source.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
+    assert (hef(source, asked).image - warp(source, asked.motion)).abs().mean() > 0.1
 
 
 def test_without_our_additions_the_image_is_the_networks_own():
@@ -176,6 +190,8 @@ def test_perceptual_distance():
     assert judge(image, 1 - image).item() > 0
     torch.testing.assert_close(judge(image, 1 - image), Perceptual("alex", seed=1)(image, 1 - image))
     assert judge.name.startswith("LPIPS-alex")
+    faces = FaceDistance()
+    assert faces(image, image).item() == 0 and 0 < faces(image, 1 - image).item() < 4
 
 
 def test_training_learns_and_scores(tmp_path):
@@ -184,7 +200,7 @@ def test_training_learns_and_scores(tmp_path):
         torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)), (SIZE, SIZE), mode="bicubic"
     )
     source = source.clamp(0, 1)
-    asked = wish()._replace(motion=torch.zeros(2, 2, SIZE, SIZE))
+    asked = wish()._replace(motion=torch.full((2, 2, SIZE, SIZE), 1 / SIZE))
     truth = warp(source, torch.full((2, 2, SIZE, SIZE), 4 / SIZE))
     batch = Batch(source, truth, asked, torch.ones(2, 1, SIZE, SIZE), "happy", "S000")
     files = dict.fromkeys(("corpus", "ame", "eac", "face_model"))
@@ -193,10 +209,11 @@ def test_training_learns_and_scores(tmp_path):
     training.models = {"hef": small(), "discriminator": Discriminator(SIZE, 256, 16)}
     adam = {"lr": 2e-3, "betas": (0.0, 0.99)}
     training.optimizers = {k: torch.optim.Adam(m.parameters(), **adam) for k, m in training.models.items()}
-    training.perceptual, training.draw = Perceptual("alex"), lambda rng: batch
+    training.perceptual, training.faces, training.draw = Perceptual("alex"), FaceDistance(), lambda rng: batch
     before = hef_scores(training.models["hef"], [batch])
     history = Loop(training, checkpoints=tmp_path, device="cpu").run()
     after = hef_scores(training.models["hef"], [batch])
-    assert before["hef"]["l1"] == pytest.approx(before["mesh"]["l1"], abs=1e-5)
-    assert after["hef"]["l1"] < 0.7 * before["hef"]["l1"]
+    before, after = (found.set_index("row") for found in (before, after))
+    assert before.l1["hef"] == pytest.approx(before.l1["mesh"], abs=1e-5) == pytest.approx(after.l1["mesh"], abs=1e-5)
+    assert after.l1["hef"] < 0.7 * before.l1["hef"]
     assert set(history[-1]) >= {"loss", "rec", "perceptual", "adversarial", "discriminator"}

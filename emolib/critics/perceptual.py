@@ -3,7 +3,8 @@
 The package ``lpips`` ships its calibrated linear layers, not the ImageNet backbone under them. Where torch's own cache holds the
 backbone's weights they are used; elsewhere the backbone keeps seeded random weights: still a multi-scale distance of local
 structure (random convolutions are edge and texture filters), not the published metric, and :attr:`Perceptual.name` says so.
-The metric of the tables, :func:`emolib.metrics.image.lpips`, is a network apart from this one.
+The metric of the tables, :func:`emolib.metrics.image.lpips`, is a network apart from this one. :class:`FaceDistance` is a backbone that
+has seen faces on every machine.
 """
 
 import warnings
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from emolib.compat import fix_torchvision
 from emolib.errors import EmolibError
+from emolib.face.landmarker import load_face_net
+from emolib.face.landmarks import features_of
 
 BACKBONES = {"alex": "alexnet-owt-*.pth", "squeeze": "squeezenet1_1-*.pth", "vgg": "vgg16-*.pth"}
 
@@ -39,3 +42,17 @@ class Perceptual(nn.Module):
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         """image, target (B, 3, H, W) in [0, 1], at least 32 x 32 -> (B,), 0 for equal images; differentiable."""
         return self.distance(image, target, normalize=True).flatten()
+
+
+class FaceDistance(nn.Module):
+    """Distance of what the face net's first half, which has seen photographs of faces, makes of two aligned crops (ours, beside LPIPS).
+
+    As LPIPS without its linear layers: unit length over the channels at each of 32 x 32 places, mean squared difference.
+    """
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """image, target (B, 3, S, S) in [0, 1] -> (B,), 0 for equal images, at most 4; differentiable in ``image``."""
+        net = load_face_net(device=image.device)
+        with torch.autocast(image.device.type, enabled=False):
+            a, b = (nn.functional.normalize(features_of(x.float(), net), dim=1) for x in (image, target))
+        return (a - b).square().sum(1).mean((1, 2))

@@ -12,8 +12,9 @@ from emolib.ame import Ame
 from emolib.eac import Eac, Windows, predict
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
-from emolib.hef import Hef, animate
+from emolib.hef import Hef
 from emolib.pipeline.memory import peak_memory
+from emolib.portrait import animate
 
 
 def millions(*modules: torch.nn.Module) -> float:

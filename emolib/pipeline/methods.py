@@ -17,12 +17,14 @@ from emolib.baselines.ecg.landmarks import LandmarkGenerator
 from emolib.baselines.ecg.texture import TextureGenerator, TextureSet, ecg_animate, one_shot
 from emolib.eac import Eac
 from emolib.face.model import Coefficients, FaceModel
-from emolib.hef import Hef, HefOutput, animate, make_drive
+from emolib.hef import Hef, HefOutput
 from emolib.media.audio import SAMPLE_RATE
 from emolib.media.pictures import to_frames, to_tensor
 from emolib.metrics.image import psnr, ssim
 from emolib.metrics.protocol import Reference
+from emolib.portrait import animate
 from emolib.reenact import condition, generate
+from emolib.sight import make_drive
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from emolib.ame import Ame
 from emolib.eac import Eac, emotion_code
 from emolib.face.gauss_newton import N_EXP, N_ID
 from emolib.face.model import Coefficients, FaceModel
-from emolib.hef import Hef, animate
+from emolib.hef import Hef
 from emolib.media.pictures import to_tensor
 from emolib.metrics.features import efd
+from emolib.portrait import animate
 from emolib.reenact import generate
 
 

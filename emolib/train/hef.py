@@ -30,15 +30,16 @@ from torch import Tensor, nn
 
 from emolib.ame import Ame
 from emolib.corpus.clips import Corpus
-from emolib.critics.perceptual import Perceptual
+from emolib.critics.perceptual import FaceDistance, Perceptual
 from emolib.eac import Eac
 from emolib.errors import EmolibError
 from emolib.face.loaders import load_face_model
 from emolib.face.model import FaceModel
-from emolib.hef import Drive, Hef, make_drive
+from emolib.hef import Hef
 from emolib.layers import Conv, activate
 from emolib.media.pictures import resized, to_tensor
 from emolib.reenact import emotion_codes
+from emolib.sight import Drive, make_drive
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
@@ -219,6 +220,7 @@ class HefTraining(Training):
     lambda_p: float
     lambda_adv: float
     lpips_net: str
+    lambda_face: float
     adversary_ramp: float
     r1: float
     focus: float
@@ -242,7 +244,7 @@ class HefTraining(Training):
         }
         adam: dict[str, Any] = {"lr": self.lr, "betas": (0.0, 0.99)}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), **adam) for name, m in self.models.items()}
-        self.perceptual = Perceptual(self.lpips_net, seed=self.seed)
+        self.perceptual, self.faces = Perceptual(self.lpips_net, seed=self.seed), FaceDistance()
         return self
 
     def draw(self, rng: np.random.Generator) -> Batch:
@@ -255,12 +257,14 @@ class HefTraining(Training):
     def step(self, loop: Loop, batch: Batch) -> dict[str, Tensor]:
         """One step of the generator on Eq. 11 and, if it has a weight, one of the discriminator."""
         batch = batch.share(loop.device)
-        critic, self.perceptual = loop.models["discriminator"], self.perceptual.to(loop.device)
+        critic = loop.models["discriminator"]
+        self.perceptual, self.faces = (judge.to(loop.device) for judge in (self.perceptual, self.faces))
         critic.requires_grad_(False)
         with loop.autocast():
             made = loop.models["hef"](batch.source, batch.drive).image
             terms = {"rec": reconstruction(made, batch.truth, batch.focus, self.focus)}
             terms["perceptual"] = gather(self.perceptual(made, batch.truth).float()).mean()
+            terms["faces"] = gather(self.faces(made, batch.truth)).mean() if self.lambda_face else made.new_zeros(())
             terms["adversarial"] = gather(F.softplus(-critic(made))).mean() if self.lambda_adv else made.new_zeros(())
         terms = {"loss": self.total(terms, loop.step)} | terms
         loop.minimize("hef", terms["loss"])
@@ -270,9 +274,10 @@ class HefTraining(Training):
         return terms
 
     def total(self, terms: dict[str, Tensor], step: int) -> Tensor:
-        """Eq. 11."""
+        """Eq. 11, with the face net's own features beside LPIPS in L_p."""
         adversarial = adversary_weight(step, self.steps, self.adversary_ramp) * self.lambda_adv * terms["adversarial"]
-        return self.lambda_rec * terms["rec"] + self.lambda_p * terms["perceptual"] + adversarial
+        perceptual = terms["perceptual"] + self.lambda_face * terms["faces"]
+        return self.lambda_rec * terms["rec"] + self.lambda_p * perceptual + adversarial
 
     def judge(self, loop: Loop, critic: nn.Module, made: Tensor, truth: Tensor) -> Tensor:
         """One step of the discriminator; its loss without R1."""

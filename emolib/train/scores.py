@@ -1,4 +1,4 @@
-"""How well trained converters and generators do on clips they have not seen: the tables of stages 04 and 05."""
+"""How well trained converters do on clips they have not seen: the table of stage 04."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,10 +10,7 @@ from emolib.eac import Eac
 from emolib.emotions import EMOTIONS
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import composite
-from emolib.hef import Drive, Hef
-from emolib.layers import warp
 from emolib.media.pictures import resized, to_tensor
-from emolib.metrics.image import lpips, psnr, ssim
 from emolib.metrics.landmarks import correlation, mouth_opening
 from emolib.reenact import condition, generate
 from emolib.train.eac import LANDMARK_SIZE
@@ -51,34 +48,3 @@ def eac_scores(
 
 def _points(model: FaceModel, theta: Coefficients) -> Tensor:
     return model.landmarks(theta.alpha, theta.beta, theta.pose, LANDMARK_SIZE)
-
-
-@torch.no_grad()
-def hef_scores(hef: Hef, batches) -> dict[str, dict[str, float]]:
-    """Mean scores over all frames of ``batches``, for the generator (``hef``) and two sanity rows that it must beat.
-
-    ``mesh``: the source warped by the mesh's motion, nothing learned. ``still``: the source itself. The columns: ``l1``, ``l1_mouth_eyes``
-    (under the focus map), ``psnr_db``, ``ssim`` and ``lpips`` (see :func:`emolib.metrics.image.lpips_name` for what that is here).
-    """
-    found: dict[str, dict[str, list[Tensor]]] = {}
-    device = hef.constant.device
-    for batch in batches:
-        source, truth, focus = (x.to(device) for x in (batch.source, batch.truth, batch.focus))
-        wanted = Drive(*(x.to(device) for x in batch.drive))
-        rows = {
-            "hef": hef.generate(hef.encode_source(source), wanted),
-            "mesh": warp(source, wanted.motion),
-            "still": source.expand_as(truth),
-        }
-        for name, image in rows.items():
-            error = (image - truth).abs()
-            values = {
-                "l1": error.mean((1, 2, 3)),
-                "l1_mouth_eyes": (error * focus).sum((1, 2, 3)) / (3 * focus.sum((1, 2, 3))),
-                "psnr_db": psnr(image, truth),
-                "ssim": ssim(image, truth),
-                "lpips": lpips(image, truth),
-            }
-            for key, value in values.items():
-                found.setdefault(name, {}).setdefault(key, []).append(value.cpu().double())
-    return {row: {k: float(torch.cat(v).mean()) for k, v in values.items()} for row, values in found.items()}

@@ -1,0 +1,95 @@
+"""One portrait, ready to be moved: HEF at the photograph's own resolution.
+
+The generator works at its own side S; flow, gain and colour of Eqs. 9 and 10 are smooth and need no more, the photograph does. So
+Eq. 10 goes on beyond S without a network, on the photograph at its side R = 2^k S:
+
+    phi_R = M_R + Up(rho_N)          W_R = (1 - h_R) T(phi_R, I^s_R) + h_R D_R
+    I_R   = Up(I_N) + Up(gain_N) * (W_R - Up(W_N))
+
+with the mesh's motion M, what it uncovers h and the relit rendering D drawn at R (:mod:`emolib.sight`). At R = S this is I_N; where
+gain is 1 and colour 0 it is W_R, and where nothing moves the photograph itself.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from emolib.face.model import Coefficients, FaceModel
+from emolib.hef import Hef
+from emolib.layers import warp
+from emolib.sight import drawn, drive_of, look, sight, style, unlike
+
+LARGEST = 1024  # px: sides beyond are made at this one
+
+
+def native_side(hef: Hef, side: float) -> int:
+    """The side R at which a face crop of ``side`` pixels in its own picture is made: S times a power of two, at most :data:`LARGEST`."""
+    chosen = hef.size
+    while hef.detail and chosen < side and 2 * chosen <= LARGEST:
+        chosen *= 2
+    return chosen
+
+
+class Portrait:
+    """A photograph and its fit, encoded once for all frames.
+
+    picture (1, 3, R, R) in [0, 1], R = S 2^k of the generator's S; own: the coefficients of its face, 1 row, on the same device.
+    Raises ValueError for another size.
+    """
+
+    def __init__(self, hef: Hef, model: FaceModel, picture: Tensor, own: Coefficients):
+        side = picture.shape[-1]
+        if picture.shape[:3] != (1, 3, side) or side % hef.size or (side > hef.size and not hef.detail):
+            raise ValueError(
+                f"the portrait is {tuple(picture.shape)}; expected (1, 3, R, R) with R = {hef.size}, or with ``detail`` a multiple"
+            )
+        self.hef, self.model, self.picture, self.own, self.side = hef, model, picture, own, side
+        self.view = look(model, own, side)
+        self.image = F.avg_pool2d(self.view.image, side // hef.size)
+        with torch.no_grad():
+            self.encoded = hef.encode_source(F.avg_pool2d(picture, side // hef.size))
+
+    @torch.no_grad()
+    def frames(self, wanted: Coefficients, sigma: Tensor) -> Tensor:
+        """Frames (B, 3, R, R) in [0, 1] of the coefficients ``wanted`` (B) and sigma_hat (1|B, C)."""
+        fine = sight(self.model, self.view, wanted, self.side)
+        drive = drive_of(self.image, fine.reduced(self.hef.size), style(self.own, wanted, sigma))
+        made = self.hef.synthesise(self.encoded, drive)
+        if self.side == self.hef.size:
+            return made.image.clamp(0, 1)
+        near = (2 * fine.seen).clamp(max=1)
+        motion = torch.lerp(self._raised(drive.motion), fine.flow / fine.seen.clamp(min=1e-3), near)
+        refined = self._raised(made.flows[-1] - drive.motion) if self.hef.mesh_motion else 0
+        if not self.hef.mesh_motion:
+            motion = self._raised(made.flows[-1])
+        painted = drawn(fine.rendering, fine.inside, made.light)
+        moved = warp(self.picture, motion + refined)
+        start = torch.lerp(moved, painted, unlike(moved, painted, motion, fine.inside, fine.hidden))
+        band = start - self._raised(made.start)
+        return (self._raised(made.image) + self._raised(made.gain) * band).clamp(0, 1)
+
+    def _raised(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
+
+
+def animate(
+    hef: Hef,
+    model: FaceModel,
+    source: Tensor,
+    source_coefficients: Coefficients,
+    drive_coefficients: Coefficients,
+    sigma: Tensor,
+    *,
+    batch: int = 8,
+) -> Iterator[Tensor]:
+    """Yields frames (b, 3, R, R) in [0, 1], ``batch`` at a time: the source moves as ``drive_coefficients`` (T) say.
+
+    source (1, 3, R, R) in [0, 1]; source_coefficients: its own, 1 row; sigma: sigma_hat (T, C), or (1, C) for all frames.
+    """
+    device = hef.constant.device
+    wanted, sigma = drive_coefficients.to(device), sigma.to(device).expand(len(drive_coefficients), -1)
+    portrait = Portrait(hef, model.to(device), source.to(device), source_coefficients.to(device))
+    for start in range(0, len(wanted), batch):
+        yield portrait.frames(wanted[start : start + batch], sigma[start : start + batch])
