@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from emolib.errors import EmolibError
 from emolib.face.model import SIZES
 from emolib.layers import Conv, StyleConv, activate, up, warp
-from emolib.sight import Drive, drawn, relight, unlike
+from emolib.sight import Drive, drawn, length, relight, unlike
 from emolib.weights import load_into, load_weights, save_weights
 
 VARIANTS = ("full", "wo_res", "wo_hie")
@@ -247,7 +247,7 @@ class Hef(nn.Module):
         Where nothing is asked to change, the photograph stays what it is, to the bit: flow may be refined where the mesh moves, colour
         changed where the source does not show what is asked, its light differs, or something beyond the mesh moves.
         """
-        moves = (drive.motion.norm(dim=1, keepdim=True) * self.size).clamp(max=1)  # fully from half a pixel on
+        moves = (length(drive.motion) * self.size).clamp(max=1)  # fully from half a pixel on
         if not self.mesh_motion:
             moves = torch.ones_like(moves)
         threshold, slope = LIT

@@ -93,7 +93,9 @@ def _openings(kind: Tensor, face_id: Tensor) -> Tensor:
     step = max(1, face_id.shape[-1] // RIM_SIDE)
     of = kind[face_id[:, step // 2 :: step, step // 2 :: step]][:, None]
     reach = max(1, round(RIM * of.shape[-1]))
-    rim = F.max_pool2d((of != kernel.SKIN).float(), 2 * reach + 1, 1, reach)
+    rim = (of != kernel.SKIN).float()
+    for along in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
+        rim = F.max_pool2d(rim, along, 1, tuple(n // 2 for n in along))
     return _smooth(torch.cat([rim, (of == kernel.MOUTH).float()], 1))
 
 
@@ -273,12 +275,16 @@ def drawn(rendering: Tensor, inside: Tensor, light: Tensor) -> Tensor:
     return (rendering * torch.lerp(light, grey, inside).exp()).clamp(0, 1)
 
 
+def length(flow: Tensor) -> Tensor:
+    """(B,2,S,S) -> (B,1,S,S); many times faster than a norm over the channels."""
+    x, y = flow.split(1, 1)
+    return (x * x + y * y).sqrt()
+
+
 def unlike(picture: Tensor, painted: Tensor, motion: Tensor, inside: Tensor, hidden: Tensor) -> Tensor:
     """``hidden`` (B,1,S,S), and what of the mouth's inside has moved and looks in the warped picture (B,3,S,S) unlike what is drawn
     there: a cavity where the photograph has teeth."""
     same, other = ALIKE
     ratio = ((picture.mean(1, keepdim=True) + 0.05) / (painted.mean(1, keepdim=True) + 0.05)).log().abs()
-    other_thing = ((ratio - same) / (other - same)).clamp(0, 1) * (motion.norm(dim=1, keepdim=True) / MOVED).clamp(
-        max=1
-    )
+    other_thing = ((ratio - same) / (other - same)).clamp(0, 1) * (length(motion) / MOVED).clamp(max=1)
     return torch.maximum(hidden, inside * other_thing)

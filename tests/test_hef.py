@@ -202,7 +202,7 @@ def test_training_learns_and_scores(tmp_path):
     source = source.clamp(0, 1)
     asked = wish()._replace(motion=torch.full((2, 2, SIZE, SIZE), 1 / SIZE))
     truth = warp(source, torch.full((2, 2, SIZE, SIZE), 4 / SIZE))
-    batch = Batch(source, truth, asked, torch.ones(2, 1, SIZE, SIZE), "happy", "S000")
+    batch = Batch(source, truth, asked, torch.ones(2, 1, SIZE, SIZE), "happy", "S000", (0, np.arange(2), 0, 0))
     files = dict.fromkeys(("corpus", "ame", "eac", "face_model"))
     chosen = HefParams(recolour=False, steps=25, precision="no", ema=0.0).training()
     training = HefTraining(variant="full", size=SIZE, seed=0, **files, **chosen)

@@ -56,6 +56,9 @@ class Batch(NamedTuple):
     focus: Tensor  # (B,1,S,S) in [0,1], 1 at mouth and eyes
     emotion: str
     identity: str
+    taken: tuple[
+        int, np.ndarray, int, int
+    ]  # number of the drive's clip and its frames, number of the source's clip and its frame
 
     def share(self, device: torch.device) -> "Batch":
         """The frames that are this process's to work on, see :mod:`emolib.train.parallel`; the source is everybody's."""
@@ -115,6 +118,7 @@ class Pairs:
             focus_map(points[:, FOCUS_POINTS], self.size),
             clip.emotion,
             clip.identity,
+            (index, at, other, first),
         )
 
     def _pictures(self, clip: int, at) -> Tensor:
@@ -258,7 +262,7 @@ class HefTraining(Training):
         """One step of the generator on Eq. 11 and, if it has a weight, one of the discriminator."""
         batch = batch.share(loop.device)
         critic = loop.models["discriminator"]
-        self.perceptual, self.faces = (judge.to(loop.device) for judge in (self.perceptual, self.faces))
+        self.perceptual = self.perceptual.to(loop.device)
         critic.requires_grad_(False)
         with loop.autocast():
             made = loop.models["hef"](batch.source, batch.drive).image

@@ -1,6 +1,7 @@
 """How well a trained generator does on people it has not seen: the table of stage 05."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,15 @@ from torch import Tensor
 
 from emolib.errors import EmolibError
 from emolib.face.landmarks import track
+from emolib.face.model import Coefficients
 from emolib.hef import Hef
 from emolib.layers import warp
 from emolib.media.pictures import to_frames
 from emolib.metrics.image import lpips, psnr, ssim
-from emolib.metrics.landmarks import dynamic_lmd, lmd
+from emolib.metrics.landmarks import REFERENCE, dynamic_lmd, lmd
 from emolib.metrics.protocol import Spread
+from emolib.sight import length, look, sight
+from emolib.train.hef import Pairs
 
 OVER_MESH = (
     "psnr_db",
@@ -53,6 +57,33 @@ def hef_scores(hef: Hef, batches: Iterable) -> pd.DataFrame:
             line["lmd_dynamic_pct"] = np.nan if real is None or seen is None else dynamic_lmd(seen, real)
             line["mouth_error_px"] = np.nan if real is None or seen is None else lmd(seen, real, image.shape[-1]).mean()
             lines.append({k: v if isinstance(v, (str, int)) else float(v) for k, v in line.items()})
+    return pd.DataFrame(lines)
+
+
+@torch.no_grad()
+def flow_errors(hef: Hef, pairs: Pairs, batches: Iterable) -> pd.DataFrame:
+    """Mean distance of flows from the corpus's true ones, in pixels of a 256-pixel crop, where the source shows the surface: a line each
+    batch, by region. ``mesh``: M, of the fits; ``hef``: phi_N. Raises :class:`EmolibError` for a corpus without truth."""
+    lines, scale = [], REFERENCE / 2
+    for batch in batches:
+        clip, frames, source, first = batch.taken
+        drive, own = (pairs.clips[i].truth() for i in (clip, source))
+        model = replace(pairs.model, mean_shape=torch.from_numpy(own["vertices_neutral"]).float())  # the true head
+        drives, own = (
+            Coefficients.from_vector(torch.from_numpy(truth["coefficients"]))[at]
+            for truth, at in ((drive, frames), (own, [first]))
+        )
+        drives, own = (c.replace(alpha=torch.zeros_like(c.alpha)) for c in (drives, own))
+        found = sight(model, look(model, own, hef.size), drives, hef.size)
+        truth, there = found.flow / found.seen.clamp(min=1e-3), found.seen > 0.9
+        flow = hef(batch.source, batch.drive).flows[-1]
+        for region, where in {"face": there, "mouth_eyes": there & (batch.focus > 0.5)}.items():
+            errors = {
+                name: length(x - truth)[where].mean() for name, x in (("mesh", batch.drive.motion), ("hef", flow))
+            }
+            lines.append(
+                {"region": region, "identity": batch.identity} | {k: scale * float(v) for k, v in errors.items()}
+            )
     return pd.DataFrame(lines)
 
 

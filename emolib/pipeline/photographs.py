@@ -1,0 +1,174 @@
+"""What a generator does to real photographs, at their own resolution: the two portraits that ship in packages.
+
+No truth is known of what these people look like in motion; measured is what must hold of it all the same: at rest a photograph stays
+itself, in motion it keeps its detail, and a net that has seen photographs reads the actions that were asked for.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from emolib.demo import portrait
+from emolib.face.alignment import Alignment
+from emolib.face.arkit import ARKIT
+from emolib.face.fitting import fit_image
+from emolib.face.landmarks import detect, shapes
+from emolib.face.model import Coefficients, FaceModel
+from emolib.face.render import render
+from emolib.hef import Hef
+from emolib.layers import warp
+from emolib.media.pictures import to_frames, to_tensor
+from emolib.portrait import Portrait, native_side
+from emolib.sight import look, sight
+
+ASKED = {
+    "jawOpen": ("jawOpen",),
+    "smile": ("mouthSmileLeft", "mouthSmileRight"),
+    "eyeBlink": ("eyeBlinkLeft", "eyeBlinkRight"),
+    "browInnerUp": ("browInnerUp",),
+}
+STEPS = (0.0, 0.5, 1.0)  # how far each is asked for
+TURNS = (
+    (0.08, 0, 0),
+    (-0.06, 0.1, 0),
+    (0, -0.12, 0.05),
+    (0.04, 0.08, -0.06),
+)  # pitch, yaw, roll in rad of the moving frames
+SPEAKING = {
+    "jawOpen": 0.3,
+    "mouthSmileLeft": 0.3,
+    "mouthSmileRight": 0.3,
+    "browInnerUp": 0.5,
+}  # and what the face does in them
+
+
+class Photograph(NamedTuple):
+    """A real portrait, fitted and ready to be moved by a generator."""
+
+    name: str
+    image: np.ndarray  # uint8 (H,W,3)
+    own: Coefficients  # 1 row
+    picture: Tensor  # (1,3,R,R)
+    portrait: Portrait
+    alignment: Alignment
+
+
+def photographs(hef: Hef, model: FaceModel) -> Iterator[Photograph]:
+    """Eileen Collins (NASA, in scikit-image) and Rear Admiral Grace Hopper (US Navy, in Matplotlib)."""
+    import matplotlib.cbook
+    import matplotlib.pyplot as plt
+
+    hopper = plt.imread(matplotlib.cbook.get_sample_data("grace_hopper.jpg"))
+    for name, image in {"astronaut": portrait(), "hopper": hopper}.items():
+        landmarks = detect(image)[0].landmarks
+        small = Alignment.from_landmarks(landmarks, hef.size)
+        own = fit_image(model, np.array(small.crop(image)), small.points(landmarks)).coefficients
+        alignment = Alignment.from_landmarks(landmarks, native_side(hef, hef.size / np.hypot(*small.matrix[:, 0])))
+        picture = to_tensor(np.array(alignment.crop(image))[None])
+        yield Photograph(name, image, own, picture, Portrait(hef, model, picture, own), alignment)
+
+
+def acted(model: FaceModel, own: Coefficients, actions: dict[str, float]) -> Coefficients:
+    """``own`` with the expression of ARKit ``actions``, by name."""
+    weights = torch.tensor([[actions.get(name, 0.0) for name in ARKIT]])
+    return own.replace(beta=weights @ model.arkit_to_beta)
+
+
+def sharpness(image: Tensor, mask: Tensor) -> float:
+    """Variance of the Laplacian of the grey image (1,3,S,S) under mask (1,1,S,S)."""
+    kernel = image.new_tensor([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])[None, None]
+    return float(F.conv2d(image.mean(1, keepdim=True), kernel, padding=1)[mask > 0.5].var())
+
+
+def high_band(image: Tensor) -> Tensor:
+    """The grey image (1,3,S,S) less its mean over 1/32 of the side."""
+    grey, kernel = image.mean(1, keepdim=True), image.shape[-1] // 32 | 1
+    return grey - F.avg_pool2d(grey, kernel, 1, kernel // 2, count_include_pad=False)
+
+
+def kept(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, float]:
+    """What is left of a photograph, inside the face: ``still_psnr_db`` and ``still_sharpness`` (Laplacian variance, of the source's)
+    at rest; ``moving_sharpness`` and ``detail_correlation`` of the high band, laid back onto the source, over :data:`TURNS`.
+    """
+    name, _, own, picture, ready, _ = photograph
+    side = ready.side
+    inside = erode(sight(model, ready.view, own, side).mask * face_of(model, own, side), side // 64)
+    still = ready.frames(own, sigma)
+    found = {
+        "still_psnr_db": float(
+            -10 * (still - picture).square()[inside.expand_as(still) > 0.5].mean().clamp(min=1e-9).log10()
+        )
+    }
+    full = sharpness(picture, inside)
+    found["still_sharpness"] = sharpness(still, inside) / full
+    sharp, alike = [], []
+    for turn in TURNS:
+        target = acted(model, own, SPEAKING)
+        target = target.replace(pose=own.pose + F.pad(torch.tensor([turn], dtype=torch.float32), (0, 3)))
+        back = sight(model, look(model, target, side), own, side)  # where each point of the source lies in the frame
+        returned = warp(ready.frames(target, sigma), back.motion())
+        there = inside * erode((back.seen > 0.99).float() * (1 - back.inside), side // 64)
+        sharp.append(sharpness(returned, there) / sharpness(picture, there))
+        bands = [high_band(x)[there > 0.5].numpy() for x in (returned, picture)]
+        alike.append(np.corrcoef(bands[0], bands[1])[0, 1])
+    return found | {"moving_sharpness": float(np.mean(sharp)), "detail_correlation": float(np.mean(alike))}
+
+
+def face_of(model: FaceModel, own: Coefficients, side: int) -> Tensor:
+    """(1,1,S,S): where the facial skin is."""
+    return render(model, own, side).mask
+
+
+def erode(mask: Tensor, by: int) -> Tensor:
+    return 1 - F.max_pool2d(1 - mask, 2 * by + 1, 1, by)
+
+
+def read(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, list[float]]:
+    """What the face net reads of each of :data:`ASKED` when it is asked for by :data:`STEPS`, on the face at rest."""
+    found = {}
+    for name, actions in ASKED.items():
+        wanted = [acted(model, photograph.own, dict.fromkeys(actions, step)) for step in STEPS]
+        frames = np.concatenate([to_frames(photograph.portrait.frames(w, sigma)) for w in wanted])
+        seen = shapes(frames)[:, [ARKIT.index(action) for action in actions]]
+        found[name] = seen.mean(1).tolist()
+    return found
+
+
+def measures(hef: Hef, model: FaceModel) -> dict[str, float]:
+    """The keys of 05: the worse of the two photographs in :func:`kept`, and of all actions what the face net reads: mean distance from
+    what was asked for, share of actions that grow with it. With sigma_hat at its mean over the training set."""
+    sigma, worst, errors, growing = average_sigma(hef), [], [], []
+    for photograph in photographs(hef, model):
+        worst.append(kept(model, photograph, sigma))
+        for seen in read(model, photograph, sigma).values():
+            errors.append(np.abs(np.subtract(seen, STEPS)).mean())
+            growing.append((np.diff(seen) > 0).all())
+    found = {f"photo_{key}": min(w[key] for w in worst) for key in worst[0]}
+    return found | {"shape_error_photo": float(np.mean(errors)), "shape_monotone_photo": float(np.mean(growing))}
+
+
+def average_sigma(hef: Hef) -> Tensor:
+    """(1, C)."""
+    return hef.style_mean[None, -hef.config["sigma_dim"] :]
+
+
+def seconds_a_frame(photograph: Photograph, sigma: Tensor, frames: int = 24) -> float:
+    """From coefficients to the pasted picture, s."""
+    turn = torch.linspace(-0.1, 0.1, frames)[:, None] * torch.tensor([[1.0, 1, 0.3, 0, 0, 0]])
+    wanted = photograph.own.expand(frames)
+    wanted = wanted.replace(pose=wanted.pose + turn)
+
+    def work(part: slice) -> None:
+        for face in to_frames(photograph.portrait.frames(wanted[part], sigma)):
+            photograph.alignment.paste(face, photograph.image)
+
+    work(slice(0, 4))
+    start = time.perf_counter()
+    for i in range(0, frames, 4):
+        work(slice(i, i + 4))
+    return (time.perf_counter() - start) / frames
