@@ -93,7 +93,7 @@ def _openings(kind: Tensor, face_id: Tensor) -> Tensor:
     step = max(1, face_id.shape[-1] // RIM_SIDE)
     of = kind[face_id[:, step // 2 :: step, step // 2 :: step]][:, None]
     reach = max(1, round(RIM * of.shape[-1]))
-    rim = (of != kernel.SKIN).float()
+    rim = (of >= kernel.MOUTH).float()
     for along in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
         rim = F.max_pool2d(rim, along, 1, tuple(n // 2 for n in along))
     return _smooth(torch.cat([rim, (of == kernel.MOUTH).float()], 1))
@@ -156,11 +156,12 @@ def layers_torch(
     ).unbind(1)
     rim_here, thick = F.interpolate(here, (fine, fine), mode="bilinear", align_corners=False).unbind(1)
     # Skin at the rim of an opening, where a fit a pixel off takes teeth for lips and lashes for lids; if it is there still, it may be.
-    behind |= (rim > 0.5) & (rim_here < 0.5) & ~inside & ~eyes
+    behind |= (rim > 0.5) & (rim_here < 0.5) & (of == kernel.SKIN)
     # Of the mouth's inside a fit, which sees lips alone, knows little: what the photograph has there is looked at, see `unlike`.
     behind = torch.where(inside, mouth < kernel.OPEN, behind)
     slit = inside & (thick < 0.5)  # between lips that touch: theirs
-    hidden, seen = mesh & behind & ~slit, (mesh & ~slit & (inside | ~behind))[..., None]
+    hidden = mesh & behind & ~slit & (of != kernel.OTHER)
+    seen = (mesh & ~slit & (inside | ~behind))[..., None]
     centre = (torch.arange(fine, device=at.device) + 0.5) * (2 / fine) - 1
     rest = torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1)
     layers = [drawn[..., 3:], (at - rest) * seen, mesh[..., None], seen, hidden[..., None], inside[..., None]]
@@ -168,11 +169,13 @@ def layers_torch(
 
 
 def kinds(model: FaceModel) -> Tensor:
-    """(F + 1,) uint8: what each triangle is of, skin, mouth or eyes; last, for -1, skin."""
+    """(F + 1,) uint8: what each triangle is of, facial skin, mouth, eyes or other; last, for -1, other."""
     mouth, eyes = (
         torch.stack([model.regions[n] for n in names]).any(0)[model.triangles].all(1) for names in (MOUTH, EYES)
     )
-    return F.pad(mouth * kernel.MOUTH + eyes * kernel.EYES, (0, 1)).to(torch.uint8)
+    inside = mouth * kernel.MOUTH + eyes * kernel.EYES
+    face = model.regions["face"][model.triangles].all(1) * kernel.SKIN
+    return F.pad(torch.where(inside > 0, inside, face), (0, 1)).to(torch.uint8)
 
 
 def _stretched(source: Tensor, target: Tensor, triangles: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def photographs(hef: Hef, model: FaceModel) -> Iterator[Photograph]:
     import matplotlib.cbook
     import matplotlib.pyplot as plt
 
-    hopper = plt.imread(matplotlib.cbook.get_sample_data("grace_hopper.jpg"))
+    hopper = plt.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
     for name, image in {"astronaut": portrait(), "hopper": hopper}.items():
         landmarks = detect(image)[0].landmarks
         small = Alignment.from_landmarks(landmarks, hef.size)

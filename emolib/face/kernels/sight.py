@@ -11,7 +11,7 @@ from emolib.face.kernels.pixel import _seen
 
 compiled = compiler(__name__, error_model="numpy")
 
-SKIN, MOUTH, EYES = 0, 1, 2  # kinds of triangles
+OTHER, SKIN, MOUTH, EYES = 0, 1, 2, 3  # kinds of triangles; other: scalp, ears, neck, which hair or clothes may cover
 BEHIND, BEHIND_LIDS = 0.03, 0.01  # units behind what the source shows: anything, and what lids cover
 OPEN = 0.25  # share of a place's surroundings that is mouth, from where on the source may show its inside there
 LAYERS = 9  # colour (3), flow (2), mask, seen, hidden, inside
@@ -69,7 +69,7 @@ def _look(share, triangles, kind, screen, face_id, places, colour, depth, openin
                         behind = pz - nearest > (BEHIND_LIDS if kind[f] == EYES else BEHIND) or stretched[b, f]
                         if not behind and kind[f] == SKIN and _between(opening[0], px, py) > 0.5:
                             behind = _between(here[b, 0], (x + 0.5) / fine, (y + 0.5) / fine) < 0.5
-                    if behind:
+                    if behind and kind[f] != OTHER:
                         out[b, 7, row, at] += part
                     if inside or not behind:
                         out[b, 6, row, at] += part
