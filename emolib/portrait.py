@@ -18,7 +18,6 @@ from torch import Tensor
 
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef
-from emolib.layers import warp
 from emolib.sight import drawn, drive_of, look, sight, style, unlike
 
 LARGEST = 1024  # px: sides beyond are made at this one
@@ -30,6 +29,15 @@ def native_side(hef: Hef, side: float) -> int:
     while hef.detail and chosen < side and 2 * chosen <= LARGEST:
         chosen *= 2
     return chosen
+
+
+def warp_sharp(image: Tensor, flow: Tensor) -> Tensor:
+    """:func:`emolib.layers.warp`, bicubic: a photograph that moves between its pixels keeps its detail."""
+    side = flow.shape[-1]
+    place = (torch.arange(side, device=flow.device) + 0.5) * (2 / side) - 1
+    grid = torch.stack(torch.meshgrid(place, place, indexing="xy"), -1) + flow.permute(0, 2, 3, 1)
+    image = image.expand(len(flow), -1, -1, -1)
+    return F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
 class Portrait:
@@ -65,7 +73,7 @@ class Portrait:
         if not self.hef.mesh_motion:
             motion = self._raised(made.flows[-1])
         painted = drawn(fine.rendering, fine.inside, made.light)
-        moved = warp(self.picture, motion + refined)
+        moved = warp_sharp(self.picture, motion + refined)
         start = torch.lerp(moved, painted, unlike(moved, painted, motion, fine.inside, fine.hidden))
         band = start - self._raised(made.start)
         return (self._raised(made.image) + self._raised(made.gain) * band).clamp(0, 1)

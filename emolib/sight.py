@@ -33,7 +33,7 @@ RIM, RIM_SIDE = (
 REACH = 8  # blocks a side at the coarsest level of the motion's continuation
 LIGHT_SIDE = 32  # px: at which the light of a photograph is compared with its rendering's
 LIGHT_RANGE = 0.7  # of its logarithm
-IN_SHADE = 0.75  # of what the model, which knows no shadow of the lips, draws of mouth and teeth
+IN_SHADE = 0.85  # of what the model, which knows no shadow of the lips, draws of mouth and teeth
 MOVED = 0.02  # of half the side: from where on a mouth that moves shows another inside
 ALIKE = (0.35, 0.7)  # logarithm: what differs less from what is drawn is the same thing, what differs more is another
 
@@ -119,7 +119,7 @@ def sight(model: FaceModel, view: View, target: Coefficients, size: int) -> Sigh
     rendering, flow, *shares = found.split([3, 2, 1, 1, 1, 1], 1)
     mask, seen, hidden, inside = shares
     if size >= 256:
-        hidden = _smooth(F.max_pool2d(hidden, 3, 1, 1), size // 128 | 1)  # an edge as soft as at 128
+        hidden = _smooth(F.max_pool2d(hidden, 3, 1, 1), size // 64 + 1)  # an edge as soft as at 128
     return Sight(rendering, flow, mask, seen, hidden, inside)
 
 

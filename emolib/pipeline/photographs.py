@@ -21,9 +21,8 @@ from emolib.face.landmarks import detect, shapes
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import render
 from emolib.hef import Hef
-from emolib.layers import warp
 from emolib.media.pictures import to_frames, to_tensor
-from emolib.portrait import Portrait, native_side
+from emolib.portrait import Portrait, native_side, warp_sharp
 from emolib.sight import look, sight
 
 ASKED = {
@@ -93,7 +92,8 @@ def high_band(image: Tensor) -> Tensor:
 
 def kept(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, float]:
     """What is left of a photograph, inside the face: ``still_psnr_db`` and ``still_sharpness`` (Laplacian variance, of the source's)
-    at rest; ``moving_sharpness`` and ``detail_correlation`` of the high band, laid back onto the source, over :data:`TURNS`.
+    at rest; ``moving_sharpness`` (variance, of the source's) and ``detail_correlation`` of the high band, laid back onto the source, over
+    :data:`TURNS`.
     """
     name, _, own, picture, ready, _ = photograph
     side = ready.side
@@ -111,10 +111,10 @@ def kept(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, f
         target = acted(model, own, SPEAKING)
         target = target.replace(pose=own.pose + F.pad(torch.tensor([turn], dtype=torch.float32), (0, 3)))
         back = sight(model, look(model, target, side), own, side)  # where each point of the source lies in the frame
-        returned = warp(ready.frames(target, sigma), back.motion())
+        returned = warp_sharp(ready.frames(target, sigma), back.motion())
         there = inside * erode((back.seen > 0.99).float() * (1 - back.inside), side // 64)
-        sharp.append(sharpness(returned, there) / sharpness(picture, there))
         bands = [high_band(x)[there > 0.5].numpy() for x in (returned, picture)]
+        sharp.append(bands[0].var() / bands[1].var())
         alike.append(np.corrcoef(bands[0], bands[1])[0, 1])
     return found | {"moving_sharpness": float(np.mean(sharp)), "detail_correlation": float(np.mean(alike))}
 
