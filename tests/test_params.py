@@ -29,7 +29,7 @@ def test_every_profile_composes_and_is_valid(profile):
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
         values = OmegaConf.to_container(compose("config", overrides=[f"profile={profile}"]))
     params = from_dict(values)
-    assert (params == Params()) == (profile == "cpu")
+    assert (params == load_params(ROOT / "params.yaml")) == (profile == "cpu")
 
 
 def test_the_papers_hyper_parameters_are_in_its_profile():
