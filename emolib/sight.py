@@ -44,7 +44,7 @@ class View(NamedTuple):
     coefficients: Coefficients  # 1 row
     places: Tensor  # (1,V,3) vertices on a screen of side 1, and their depth
     depth: Tensor  # (F,F) of what the source shows, FAR where that is no mesh
-    opening: Tensor  # (2,r,r) what lies within RIM of an opening of mouth or lids; the mouth's opening itself
+    opening: Tensor  # (2,r,r) what lies within RIM of mouth, eyes or background; the mouth's opening itself
     image: Tensor  # (1,3,S,S) its rendering
 
 
@@ -89,11 +89,12 @@ def look(model: FaceModel, source: Coefficients, size: int) -> View:
 
 
 def _openings(kind: Tensor, face_id: Tensor) -> Tensor:
-    """face_id (B,F,F) -> (B,2,r,r): what lies within :data:`RIM` of the openings of mouth and lids, and the mouth's; in [0, 1]."""
+    """face_id (B,F,F) -> (B,2,r,r): what lies within :data:`RIM` of mouth, eyes or background, and the mouth's inside; in [0, 1]."""
     step = max(1, face_id.shape[-1] // RIM_SIDE)
-    of = kind[face_id[:, step // 2 :: step, step // 2 :: step]][:, None]
+    shown = face_id[:, step // 2 :: step, step // 2 :: step][:, None]
+    of = kind[shown]
     reach = max(1, round(RIM * of.shape[-1]))
-    rim = (of >= kernel.MOUTH).float()
+    rim = ((of >= kernel.MOUTH) | (shown < 0)).float()
     for along in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
         rim = F.max_pool2d(rim, along, 1, tuple(n // 2 for n in along))
     return _smooth(torch.cat([rim, (of == kernel.MOUTH).float()], 1))
@@ -155,7 +156,7 @@ def layers_torch(
         opening.expand(batch, -1, -1, -1), at, padding_mode="border", align_corners=False
     ).unbind(1)
     rim_here, thick = F.interpolate(here, (fine, fine), mode="bilinear", align_corners=False).unbind(1)
-    # Skin at the rim of an opening, where a fit a pixel off takes teeth for lips and lashes for lids; if it is there still, it may be.
+    # Skin at a rim, where a fit a pixel off takes teeth for lips, lashes for lids, a wall for a cheek; if it is there still, it may be.
     behind |= (rim > 0.5) & (rim_here < 0.5) & (of == kernel.SKIN)
     # Of the mouth's inside a fit, which sees lips alone, knows little: what the photograph has there is looked at, see `unlike`.
     behind = torch.where(inside, mouth < kernel.OPEN, behind)
