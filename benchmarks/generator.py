@@ -4,9 +4,10 @@
     python benchmarks/generator.py --json            one JSON object
     python benchmarks/generator.py --peer FOLDER     and the generator of your own checkout of first-order-model, ratio in one run
 
-The shipped HEF works at its own side S whatever the face's; "look" is what the mesh says at the face's side, "net" HEF, "finish" the
-photograph at its own resolution, "paste" into the picture. The peer (Siarohin et al. 2019) gets random weights and key points, batch 1, its
-own published size 256; it does not paste. Ours and the peer's take turns, so that what else runs weighs on both.
+The shipped HEF works at its own side S whatever the face's; "look" is what the mesh says at the face's side, "frames" that, HEF and the
+photograph at its own resolution, "paste" into the picture, "whole" frames and paste. The peer (Siarohin et al. 2019) gets random weights
+and key points, batch 1, its own published size 256; it does not paste. Ours and the peer's take turns, so that what else runs weighs on
+both.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
 from emolib.hef import Hef
 from emolib.media.pictures import to_frames, to_tensor
+from emolib.pipeline.photographs import average_sigma, photographs, seconds_a_frame
 from emolib.portrait import Portrait
 from emolib.sight import sight
 from emolib.weights import PRETRAINED
@@ -100,6 +102,10 @@ def main() -> None:
     if arguments.peer:
         work |= peer(arguments.peer)
     found = timed(work, arguments.seconds)
+    for photograph in photographs(hef, load_face_model()):  # whole, in their own pictures
+        found[f"{photograph.name} {photograph.portrait.side}"] = round(
+            1000 * seconds_a_frame(photograph, average_sigma(hef)), 1
+        )
     if arguments.peer:
         found["peer 256 / ours 256"] = round(found["peer 256"] / found["256 whole"], 2)
     if arguments.json:
