@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from emolib.params import Hef as HefParams
 from emolib.portrait import animate
 from emolib.sight import Drive, make_drive
 from emolib.train.hef import Batch, Discriminator, HefTraining, Pairs, focus_map, r1_penalty, recolour
-from emolib.train.hef_scores import hef_scores
+from emolib.train.hef_scores import OVER_MESH, hef_scores, over_mesh
 from emolib.train.loop import Loop
 
 SIZE, SIGMA = 32, 8
@@ -217,3 +218,27 @@ def test_training_learns_and_scores(tmp_path):
     assert before.l1["hef"] == pytest.approx(before.l1["mesh"], abs=1e-5) == pytest.approx(after.l1["mesh"], abs=1e-5)
     assert after.l1["hef"] < 0.7 * before.l1["hef"]
     assert set(history[-1]) >= {"loss", "rec", "perceptual", "adversarial", "discriminator"}
+
+
+def test_over_mesh_by_hand():
+    """Two people, two clips each; what is the same everywhere has an interval of no width."""
+    lines = [
+        {"row": row, "batch": i, "identity": f"S{i // 2}"}
+        | {c: 20.0 + i + better * (k + 1) for k, c in enumerate(OVER_MESH)}
+        for i in range(4)
+        for row, better in (("hef", 1.0), ("mesh", 0.0))
+    ]
+    found = over_mesh(pd.DataFrame(lines), seed=0, draws=50)
+    for name, value in {
+        "psnr_over_mesh_db": 1,
+        "lpips_over_mesh": 2,
+        "lmd_dynamic_over_mesh_pct": 3,
+        "mouth_error_over_mesh_px": 4,
+    }.items():
+        assert [found[name], found[f"{name}_low"], found[f"{name}_high"]] == pytest.approx([value] * 3)
+    lines[0]["psnr_db"] += 4
+    found = over_mesh(pd.DataFrame(lines), seed=0, draws=500)
+    assert (
+        found["psnr_over_mesh_db"] == pytest.approx(2)
+        and found["psnr_over_mesh_db_low"] < 2 < found["psnr_over_mesh_db_high"]
+    )
