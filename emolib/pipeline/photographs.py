@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emolib.demo import portrait
 from emolib.face.alignment import Alignment
 from emolib.face.arkit import ARKIT
 from emolib.face.fitting import fit_image
@@ -61,9 +60,10 @@ def photographs(hef: Hef, model: FaceModel) -> Iterator[Photograph]:
     """Eileen Collins (NASA, in scikit-image) and Rear Admiral Grace Hopper (US Navy, in Matplotlib)."""
     import matplotlib.cbook
     import matplotlib.pyplot as plt
+    import skimage.data
 
     hopper = plt.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    for name, image in {"astronaut": portrait(), "hopper": hopper}.items():
+    for name, image in {"astronaut": skimage.data.astronaut(), "hopper": hopper}.items():
         landmarks = detect(image)[0].landmarks
         small = Alignment.from_landmarks(landmarks, hef.size)
         own = fit_image(model, np.array(small.crop(image)), small.points(landmarks)).coefficients
