@@ -26,7 +26,8 @@ SPLITS = ("identity", "official")
 VIEWS = ("front", "down", "top", "left_30", "left_60", "right_30", "right_60")  # MEAD's cameras
 # The rows of Table 3, and those that the later notebooks compare.
 EAC_VARIANTS, EAC_COMPARED = ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), ("full", "onehot", "lm")
-HEF_VARIANTS, HEF_COMPARED = ("full", "wo_res", "wo_hie"), ("full",)
+HEF_ABLATIONS = ("short", "wo_res", "wo_hie", "plain", "plain_wo_res", "plain_wo_hie")
+HEF_VARIANTS, HEF_COMPARED = ("full", *HEF_ABLATIONS), ("full",)
 
 
 def section_types() -> dict[str, type]:
@@ -35,7 +36,7 @@ def section_types() -> dict[str, type]:
 
 
 def trained_by(section: type) -> tuple[str, ...]:
-    """The keys of a section that trained weights may depend on: all but those for scoring and the list of variants."""
+    """The keys of a section that trained weights may depend on: all but those for scoring, for ablations, and the list of variants."""
     return tuple(f.name for f in dataclasses.fields(section) if not f.metadata.get("scoring") and f.name != "variants")
 
 
@@ -172,6 +173,8 @@ class Hef(Section):
         HEF_VARIANTS, "Table 3 rows of HEF; a DVC matrix", choices=HEF_VARIANTS, needed=HEF_COMPARED
     )
     steps: int = number(120, 1, 10**7, "optimiser steps of the generator")
+    ablation_size: int = number(64, 32, 1024, "px: side of the rows of Table 3 beside ``full``", scoring=True)
+    ablation_steps: int = number(120, 1, 10**7, "their optimiser steps, the same for all", scoring=True)
     batch_size: int = number(8, 1, 512, "frames a step, all of one clip (Sec. 4.1: 1 clip, 8 images a GPU)")
     channels: int = number(2048, 256, 2**18, "a feature map of side r has channels / r channels in each of its parts")
     channels_max: int = number(64, 8, 1024, "and at most so many")

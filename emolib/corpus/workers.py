@@ -1,7 +1,7 @@
 """Per-clip work side by side: on a dask cluster of this machine, or on the one at ``DASK_SCHEDULER_ADDRESS``.
 
 A worker writes what it makes and sends back one line, so memory does not grow with the corpus. A worker that dies loses nothing:
-its clip is done again by another one; a clip that takes several workers with it is given up, with a reason.
+its clip is done again by another one; a clip that takes several workers with it, alone on the cluster, is given up, with a reason.
 """
 
 import functools
@@ -93,16 +93,22 @@ def _through_dask(work: Callable, jobs: list[tuple], processes: int) -> Generato
                     done.add(future)
 
             feed()
+            suspects = []
             for future in done:
                 job = doing.pop(future.key)
                 try:
                     yield job, future.result(), ""
-                except KilledWorker:
-                    yield job, None, DIED
-                except CancelledError:
-                    raise EmolibError("the dask cluster is gone; run it again, what is made so far is kept") from None
+                except KilledWorker:  # or it was at hand where another job killed
+                    suspects.append(job)
                 future.release()
                 feed()
+            for job in suspects:
+                try:
+                    yield job, client.submit(_beside_others, work, job, pure=False).result(), ""
+                except KilledWorker:
+                    yield job, None, DIED
+        except CancelledError:
+            raise EmolibError("the dask cluster is gone; run it again, what is made so far is kept") from None
         finally:
             client.close()
             if cluster is not None:
