@@ -21,8 +21,8 @@ CELL = 256
 def frame(talker: Talker, emotion: str, intensity: float) -> np.ndarray:
     """The portrait at MOMENT of the demo sentence, cut to its head."""
     request = check(portrait(), speech(), emotion, intensity, HERE / "teaser.mp4", pose="still", blinks=False)
-    own, ready, alignment = talker.portrait(request)
-    wanted, sigma = talker.coefficients(request, own)
+    ready, alignment = talker.portrait(request)
+    wanted, sigma = talker.coefficients(request, ready.own)
     at = slice(int(MOMENT * 25), int(MOMENT * 25) + 1)
     pasted = alignment.paste(to_frames(ready.frames(wanted[at], sigma[at]))[0], request.image)
     x, y = request.faces[0].landmarks.mean(0).round().astype(int)

@@ -47,10 +47,8 @@ from emolib.weights import load_into, load_weights, save_weights
 VARIANTS = ("full", "wo_res", "wo_hie")
 START = 4  # side of F_0
 FLOW_UNIT = 0.1  # one unit of F_flow's last layer, as a part of half the image: keeps its steps within a pixel
-LIT = (
-    0.02,
-    8.0,
-)  # a rendering that differs by so much from the source's own, moved, says that light changes; and how soon fully
+# A rendering that differs by so much from the source's own, moved, says that light changes; and how soon fully.
+LIT = 0.02, 8.0
 
 
 class Source(NamedTuple):

@@ -12,12 +12,16 @@ gain is 1 and colour 0 it is W_R, and where nothing moves the photograph itself.
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emolib.face.alignment import Alignment
+from emolib.face.fitting import fit_image
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef
+from emolib.media.pictures import to_tensor
 from emolib.sight import drawn, drive_of, look, sight, style, unlike
 
 LARGEST = 1024  # px: sides beyond are made at this one
@@ -80,6 +84,21 @@ class Portrait:
 
     def _raised(self, x: Tensor) -> Tensor:
         return F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
+
+
+def portrait_of(hef: Hef, model: FaceModel, image: np.ndarray, landmarks: np.ndarray) -> tuple[Portrait, Alignment]:
+    """The face with ``landmarks`` (68, 2) in ``image``, uint8 (H, W, 3): fitted and ready to be moved, and where it lies in the picture.
+
+    model: on the CPU, where faces are fitted; the portrait is on the generator's device.
+    """
+    device = hef.constant.device
+    small = Alignment.from_landmarks(landmarks, hef.size)
+    crop = np.array(small.crop(image))  # PIL lends its own, which torch does not take
+    own = fit_image(model, crop, small.points(landmarks)).coefficients.to(device)
+    side = native_side(hef, hef.size / np.hypot(*small.matrix[:, 0]))
+    alignment = Alignment.from_landmarks(landmarks, side)
+    picture = to_tensor(np.array(alignment.crop(image))[None]).to(device)
+    return Portrait(hef, model if device.type == "cpu" else model.to(device), picture, own), alignment
 
 
 def animate(

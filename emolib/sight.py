@@ -8,12 +8,15 @@ few pixels would be stretched to a smear. Both are ``hidden``: there a generator
 Everything is drawn at twice the side (up to :data:`FINEST` pixels) and averaged, so that lids and lips have no staircase.
 """
 
+import functools
+import math
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emolib.face.arkit import ARKIT
 from emolib.face.camera import move, to_screen
 from emolib.face.kernels import sight as kernel
 from emolib.face.kernels.pixel import zbuffer
@@ -23,7 +26,6 @@ from emolib.layers import up, warp
 
 FINEST = 1024  # px: the largest side at which a mesh is drawn
 FAR = 99.0  # depth where nothing is drawn
-BEHIND, BEHIND_INSIDE = 0.03, 0.01  # units behind what the source shows: skin, and what is the mouth's inside
 STRETCH = 5.0  # a triangle that covers so many times its area in the source is not seen well enough
 MOUTH, EYES = ("mouth", "teeth", "tongue"), ("socket", "eyes")  # regions of a model that lips and lids cover
 RIM, RIM_SIDE = (
@@ -33,7 +35,16 @@ RIM, RIM_SIDE = (
 REACH = 8  # blocks a side at the coarsest level of the motion's continuation
 LIGHT_SIDE = 32  # px: at which the light of a photograph is compared with its rendering's
 LIGHT_RANGE = 0.7  # of its logarithm
-IN_SHADE = 0.85  # of what the model, which knows no shadow of the lips, draws of mouth and teeth
+LASHES, LONG = 0.75, 0.012  # how much darker than skin; units that they reach over the edge of an upper lid
+LID = 0.02  # units: what comes down so far in a blink is one
+UNDER_LIDS = 0.85  # of what the model, which knows no shadow of lids and lashes, draws of the eyes
+INNER_LIPS = slice(60, 68)  # of the 68 landmarks
+BARED = (
+    0.035  # units by which upper teeth hang lower than the model's, whose edge ends at the lip's: people show 2 to 3 mm
+)
+BEFORE_TEETH = 0.03  # units of the opened lips before what is deepest of them
+GAMMA = 2.2  # of a picture: shares of light are not shares of brightness
+FROM_WALLS = 0.15  # share of the light that reaches every place in the mouth from its walls
 MOVED = 0.02  # of half the side: from where on a mouth that moves shows another inside
 ALIKE = (0.35, 0.7)  # logarithm: what differs less from what is drawn is the same thing, what differs more is another
 
@@ -78,10 +89,12 @@ def look(model: FaceModel, source: Coefficients, size: int) -> View:
     if len(source) != 1:
         raise ValueError(f"{len(source)} sources; expected one")
     fine = _fine(size)
-    moved = move(model.shape(source.alpha, source.beta), source.pose)
+    shape = bared(model, source)
+    moved = move(shape, source.pose)
     places = to_screen(moved, fine)
     fragments = rasterize(places, model.triangles, fine)
-    drawn = interpolate(fragments, model.triangles, torch.cat([places[..., 2:], _colours(model, source, moved)], 2))
+    colours = _colours(model, source, shape, moved)
+    drawn = interpolate(fragments, model.triangles, torch.cat([places[..., 2:], colours], 2))
     depth = torch.where(fragments.face_id >= 0, drawn[..., 0], FAR)[0]
     unit = places / places.new_tensor([fine, fine, 1])
     image = F.avg_pool2d(drawn[..., 1:].permute(0, 3, 1, 2), fine // size)
@@ -105,14 +118,15 @@ def sight(model: FaceModel, view: View, target: Coefficients, size: int) -> Sigh
     """What the source of ``view`` shows of the frames ``target`` (B rows), in the source's own skin and light."""
     fine = view.depth.shape[-1]
     own = view.coefficients.expand(len(target))
-    moved = move(model.shape(target.alpha, target.beta), target.pose)
+    shape = bared(model, target)
+    moved = move(shape, target.pose)
     screen = to_screen(moved, fine)
     on_cpu = screen.device.type == "cpu"
     fragments = None if on_cpu else rasterize(screen, model.triangles, fine)
     face_id = zbuffer(screen, model.triangles, fine) if fragments is None else fragments.face_id
     here = _openings(kinds(model), face_id)
     stretched = _stretched(view.places, screen / fine, model.triangles)
-    rest = view.places[0], _colours(model, own, moved), view.depth, view.opening, here, stretched
+    rest = view.places[0], _colours(model, own, shape, moved), view.depth, view.opening, here, stretched
     if fragments is None:
         found = kernel.layers(size, model.triangles, kinds(model), screen, face_id, *rest)
     else:
@@ -124,15 +138,64 @@ def sight(model: FaceModel, view: View, target: Coefficients, size: int) -> Sigh
     return Sight(rendering, flow, mask, seen, hidden, inside)
 
 
-def _colours(model: FaceModel, own: Coefficients, moved: Tensor) -> Tensor:
-    """Colours (B,V,3) in [0, 1] of the vertices moved (B,V,3): R(theta)'s, but of mouth and eyes grey in light, and in shade."""
-    normals, albedo = vertex_normals(moved, model.triangles), model.albedo(own.delta)
-    grey = (
-        own.gamma.unflatten(1, (3, 9)).mean(1).repeat(1, 3)
-    )  # its colour is the skin's, of which teeth and eyes know nothing
-    within = torch.stack([model.regions[name] for name in (*MOUTH, *EYES)]).any(0)[:, None]
-    inside = IN_SHADE * sh_shade(normals, albedo, grey)
-    return torch.where(within, inside, sh_shade(normals, albedo, own.gamma)).clamp(0, 1)
+def _colours(model: FaceModel, own: Coefficients, shape: Tensor, moved: Tensor) -> Tensor:
+    """Colours (B,V,3) in [0, 1] of the vertices ``shape``, ``moved`` (B,V,3): R(theta)'s, but of mouth and eyes grey in light, and of the
+    mouth's inside what comes in between the lips."""
+    normals = vertex_normals(moved, model.triangles)
+    albedo = model.albedo(own.delta) * (1 - LASHES * lashes(model))[:, None]
+    grey = own.gamma.unflatten(1, (3, 9)).mean(1).repeat(1, 3)  # its colour is the skin's, of which teeth know nothing
+    mouth, eyes = (torch.stack([model.regions[name] for name in names]).any(0)[:, None] for names in (MOUTH, EYES))
+    inside = sh_shade(normals, albedo, grey)
+    inside = inside * torch.where(mouth, light_within(model, shape), UNDER_LIDS)
+    return torch.where(mouth | eyes, inside, sh_shade(normals, albedo, own.gamma)).clamp(0, 1)
+
+
+@functools.lru_cache(maxsize=2)
+def lashes(model: FaceModel) -> Tensor:
+    """(V,) in [0, 1]: how much the edge of the upper lids, where facial skin that comes down in a blink ends, is lashes."""
+    points = model.mean_shape[:, :2]
+    skin, other = (points.new_zeros(len(points), dtype=torch.bool) for _ in range(2))
+    for mark, kind in (skin, kernel.SKIN), (other, kernel.OTHER):
+        mark[model.triangles[kinds(model)[:-1] == kind].flatten()] = True
+    lid = skin & (acted(model, "eyeBlinkLeft", "eyeBlinkRight")[:, 1] < -LID)
+    away = torch.cdist(points, points[lid & other]).amin(1)
+    return lid * torch.exp(-((away / LONG) ** 2))
+
+
+def acted(model: FaceModel, *actions: str) -> Tensor:
+    """How the vertices move (V,3) when ARKit ``actions`` are done in full."""
+    beta = model.arkit_to_beta[[ARKIT.index(name) for name in actions]].sum(0)
+    return (beta @ model.exp_basis.flatten(1)).unflatten(0, (-1, 3))
+
+
+@functools.lru_cache(maxsize=2)
+def _hanging(model: FaceModel) -> Tensor:
+    """(V,3): the upper teeth, those that stay when the jaw opens, lower by :data:`BARED`."""
+    upper = model.regions["teeth"] & (acted(model, "jawOpen").norm(dim=1) < 1e-3)
+    return upper[:, None] * model.mean_shape.new_tensor([0.0, -BARED, 0.0])
+
+
+def bared(model: FaceModel, face: Coefficients) -> Tensor:
+    """The shape (B,V,3), with upper teeth as people show them."""
+    return model.shape(face.alpha, face.beta) + _hanging(model)
+
+
+def light_within(model: FaceModel, shape: Tensor) -> Tensor:
+    """How bright the vertices (B,V,3), before the head moves, look if light comes through the opened lips alone: (B,V,1) in [0, 1].
+
+    The opening is a rectangle before them; its solid angle, of the half-space's, is the light that comes in; some comes from the walls.
+    """
+    lips, (x, y, z) = shape[:, model.landmark_index[INNER_LIPS]], shape.split(1, 2)
+    high, low = (lips[:, [a, a + 1, a + 2], 1].mean(1) for a in (1, 5))
+    depth = (lips[:, [2, 6], 2].mean(1)[:, None, None] + BEFORE_TEETH - z).clamp(min=0.01)
+
+    def corner(at: Tensor, up: Tensor) -> Tensor:
+        across, along = at[:, None, None] - x, up[:, None, None] - y
+        return torch.atan(across * along / (depth * (across**2 + along**2 + depth**2).sqrt()))
+
+    left, right = lips[:, 0, 0], lips[:, 4, 0]
+    angle = corner(right, high) - corner(left, high) - corner(right, low) + corner(left, low)
+    return torch.lerp((angle / (2 * math.pi)).clamp(0, 1), angle.new_ones(()), FROM_WALLS) ** (1 / GAMMA)
 
 
 def layers_torch(
@@ -169,6 +232,7 @@ def layers_torch(
     return F.avg_pool2d(torch.cat(layers, -1).permute(0, 3, 1, 2), fine // size)
 
 
+@functools.lru_cache(maxsize=2)
 def kinds(model: FaceModel) -> Tensor:
     """(F + 1,) uint8: what each triangle is of, facial skin, mouth, eyes or other; last, for -1, other."""
     mouth, eyes = (

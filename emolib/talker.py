@@ -23,7 +23,6 @@ from emolib.eac import Eac, Windows, emotion_code, mix, predict
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.behaviour import blinks
-from emolib.face.fitting import fit_image
 from emolib.face.landmarker import WEIGHTS as FACE_NET
 from emolib.face.landmarks import Face
 from emolib.face.loaders import SHIPPED, load_face_model
@@ -36,8 +35,8 @@ from emolib.media.soundtrack import Soundtrack
 from emolib.media.video import VideoWriter
 from emolib.media.voice import Source as Spoken
 from emolib.media.voice import Voice
-from emolib.motion import add_blinks, head_motion
-from emolib.portrait import Portrait, native_side
+from emolib.motion import add_blinks, head_motion, within_reach
+from emolib.portrait import Portrait, portrait_of
 from emolib.request import EmotionCondition, Report, Request, check
 from emolib.speech.ears import Passing
 from emolib.timeline import Timeline
@@ -151,25 +150,17 @@ class Talker:
 
     def frames(self, request: Request) -> Iterator[np.ndarray]:
         """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
-        own, portrait, alignment = self.portrait(request)
-        wanted, sigma = self.coefficients(request, own)
+        portrait, alignment = self.portrait(request)
+        wanted, sigma = self.coefficients(request, portrait.own)
         batch = max(1, BATCH * self.hef.size // portrait.side)
         for i in range(0, len(wanted), batch):
             part = slice(i, i + batch)
             for face in to_frames(portrait.frames(wanted[part], sigma[part])):
                 yield alignment.paste(face, request.image)
 
-    def portrait(self, request: Request) -> tuple[Coefficients, Portrait, Alignment]:
-        """The face of the request's picture: its coefficients (1 row), itself at its own resolution, and where it lies in the picture."""
-        landmarks = request.faces[request.face - 1].landmarks
-        small = Alignment.from_landmarks(landmarks, self.hef.size)
-        crop = np.array(small.crop(request.image))  # PIL lends its own, which torch does not take
-        own = fit_image(self._cpu_model, crop, small.points(landmarks)).coefficients.to(self.device)
-        alignment = Alignment.from_landmarks(
-            landmarks, native_side(self.hef, self.hef.size / np.hypot(*small.matrix[:, 0]))
-        )
-        picture = to_tensor(np.array(alignment.crop(request.image))[None]).to(self.device)
-        return own, Portrait(self.hef, self.model, picture, own), alignment
+    def portrait(self, request: Request) -> tuple[Portrait, Alignment]:
+        """The face of the request's picture at its own resolution, fitted, and where it lies in the picture."""
+        return portrait_of(self.hef, self._cpu_model, request.image, request.faces[request.face - 1].landmarks)
 
     def coefficients(self, request: Request, own: Coefficients) -> tuple[Coefficients, Tensor]:
         """What each frame shows: coefficients (T rows) and sigma_hat (T, C), for a person whose own ones are ``own`` (1 row).
@@ -184,6 +175,7 @@ class Talker:
         heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
         beta, sigma = predict(self.eac, heard, *self.told(request, len(heard)), style=self.style(request.style))
         beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
+        beta = within_reach(self.model, beta)
         motion = head_motion(log_mel, n_frames, request.fps, moving)
         closure = blinks(n_frames, float(request.fps), blinking)
         if request.blinks:

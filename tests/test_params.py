@@ -56,7 +56,7 @@ def test_the_papers_hyper_parameters_are_in_its_profile():
         ({"hef": 3}, "parameter section hef is 3"),
         (
             {"hef": {"variants": ["full", "typo"]}},
-            "parameter hef.variants names 'typo'; expected some of full, wo_res, wo_hie",
+            "parameter hef.variants names 'typo'; expected some of full, short, wo_res, wo_hie, plain",
         ),
         ({"eac": {"variants": ["full", "../../x", "onehot", "lm"]}}, "parameter eac.variants names '../../x'"),
         ({"eac": {"variants": ["full", "ful", "onehot", "lm"]}}, "names 'ful' (did you mean 'full'?)"),
@@ -162,6 +162,7 @@ def test_a_folder_and_an_empty_file(tmp_path):
 
 
 def test_the_variants_are_those_of_the_systems():
-    from emolib import eac, hef, params
+    from emolib import eac, params
+    from emolib.train import hef
 
-    assert params.EAC_VARIANTS == tuple(eac.VARIANTS) and params.HEF_VARIANTS == hef.VARIANTS
+    assert params.EAC_VARIANTS == tuple(eac.VARIANTS) and params.HEF_VARIANTS == tuple(hef.ROWS)

@@ -12,7 +12,21 @@ from emolib.face.render import motion, rasterize
 from emolib.hef import Hef
 from emolib.layers import warp
 from emolib.portrait import Portrait, native_side
-from emolib.sight import drawn, extend, look, make_drive, relight, sight, unlike
+from emolib.sight import (
+    BARED,
+    BEFORE_TEETH,
+    FROM_WALLS,
+    bared,
+    drawn,
+    extend,
+    lashes,
+    light_within,
+    look,
+    make_drive,
+    relight,
+    sight,
+    unlike,
+)  # fmt: skip
 
 SIZE, SIGMA = 64, 8
 
@@ -89,6 +103,41 @@ def test_a_turned_head_hides_its_far_side(model):
     found = sight(model, look(model, turned, SIZE), Coefficients.zeros(1), SIZE)
     left, right = found.hidden[..., : SIZE // 2].sum(), found.hidden[..., SIZE // 2 :].sum()
     assert max(left, right) > 5 * min(left, right)
+
+
+def test_the_light_within_is_what_the_opening_lets_in(model):
+    """On the axis of a rectangle of half sides a, b at distance d: 4 atan(a b / (d sqrt(a^2 + b^2 + d^2))) of 2 pi."""
+    shape = model.mean_shape[None].clone()
+    lips = model.landmark_index[60:68]
+    a, b, d = 0.3, 0.2, 0.5
+    across = torch.tensor([-a, -a / 2, 0, a / 2, a, a / 2, 0, -a / 2])
+    shape[0, lips] = torch.stack([across, torch.tensor([0.0, b, b, b, 0.0, -b, -b, -b]), torch.zeros(8)], 1)
+    deep = int(model.regions["mouth"].nonzero()[0])
+    shape[0, deep] = torch.tensor([0.0, 0.0, BEFORE_TEETH - d])
+    share = 4 * np.arctan(a * b / (d * np.sqrt(a**2 + b**2 + d**2))) / (2 * np.pi)
+    expected = (share + FROM_WALLS * (1 - share)) ** (1 / 2.2)
+    assert light_within(model, shape)[0, deep, 0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_mouth_that_opens_lets_light_in(model):
+    wide, narrow = (acting(model, jawOpen=opened) for opened in (0.9, 0.2))
+    inside = model.regions["mouth"]
+    light = [light_within(model, model.shape(c.alpha, c.beta))[0, inside, 0].mean() for c in (wide, narrow)]
+    assert 0.3 < light[1] < light[0] < 1
+
+
+def test_teeth_hang_and_lids_have_lashes(model):
+    rest = Coefficients.zeros(1)
+    lower = (bared(model, rest) - model.shape(rest.alpha, rest.beta))[0]
+    assert set(lower.any(1).nonzero().flatten().tolist()) < set(model.regions["teeth"].nonzero().flatten().tolist())
+    assert lower[:, 1].min() == pytest.approx(-BARED, abs=1e-6) and not lower[:, [0, 2]].any()
+    marked = lashes(model)
+    eyes = model.mean_shape[model.landmark_index[36:48]]
+    edge = model.mean_shape[marked > 0.9]
+    assert len(edge) > 20 and torch.cdist(edge[:, :2], eyes[:, :2]).amin(1).max() < 0.06
+    closed = sight(model, look(model, rest, 4 * SIZE), acting(model, eyeBlink=1.0), 4 * SIZE).rendering[0].mean(0)
+    upper, lower = (closed[y0:y1, 80:110].amin() for y0, y1 in ((100, 112), (112, 135)))
+    assert lower < upper  # a dark line below the lid
 
 
 def test_relight_finds_the_light_and_drawn_gives_it_back(model):

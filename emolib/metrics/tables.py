@@ -51,8 +51,16 @@ PAPER_TABLE3 = (
     ("EAC architecture", "Transformers", "full", (0.065, 2.31, 3.57)),
     ("HEF flow", "w/o res.", "wo_res", (0.082, 2.46, 3.21)),
     ("HEF flow", "w/o hie.", "wo_hie", (0.076, 2.42, 3.25)),
-    ("HEF flow", "Ours", "full", (0.065, 2.31, 3.57)),
+    ("HEF flow", "Ours", "short", (0.065, 2.31, 3.57)),
+    ("HEF flow, without our additions", "w/o res.", "plain_wo_res", (0.082, 2.46, 3.21)),
+    ("HEF flow, without our additions", "w/o hie.", "plain_wo_hie", (0.076, 2.42, 3.25)),
+    ("HEF flow, without our additions", "Ours", "plain", (0.065, 2.31, 3.57)),
 )
+OURS = (
+    "full",
+    "short",
+    "plain",
+)  # the best of each block, says the paper: HEF's rows have a size and a length of their own
 
 # Xu et al. 2023, Table 2: method, params M, inference memory G, inference ms (one V100).
 PAPER_TABLE2 = (("EAMM-256", 101.89, 3.8, 21.0), ("Ours-256", 62.38, 2.4, 26.0), ("Ours-512", 62.97, 3.2, 37.0))
@@ -88,9 +96,7 @@ def table1(rows: list[Row], spread: Spread, corpus: str, names: dict[str, str] |
 
 
 def table3(rows: dict[str, Row], spread: Spread, corpus: str) -> pd.DataFrame:
-    """Table 3 from the rows by variant name (``full``, ``wo_emo``, ...); a variant that was not trained has no
-    values.
-    """
+    """Table 3 from the rows by variant name (``full``, ``wo_emo``, ...); a variant that was not trained has no values."""
     lines = []
     for block, label, variant, values in PAPER_TABLE3:
         row = rows.get(variant)
@@ -136,7 +142,7 @@ def claims() -> list[tuple[str, str, str, str, float]]:
         found += [("fig4", name, "ECG", metric, np.nan) for metric in ("EFD", "CSIM", "FID")]
     for block in dict.fromkeys(line[0] for line in PAPER_TABLE3):
         lines = [line for line in PAPER_TABLE3 if line[0] == block]
-        best = next(line for line in lines if line[2] == "full")
+        best = next(line for line in lines if line[2] in OURS)
         for line in lines:
             for metric, a, b in zip(TABLE3, best[3], line[3]):
                 if a != b:

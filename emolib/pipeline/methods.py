@@ -19,10 +19,10 @@ from emolib.eac import Eac
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef, HefOutput
 from emolib.media.audio import SAMPLE_RATE
-from emolib.media.pictures import to_frames, to_tensor
+from emolib.media.pictures import resized, to_frames, to_tensor
 from emolib.metrics.image import psnr, ssim
 from emolib.metrics.protocol import Reference
-from emolib.portrait import animate
+from emolib.portrait import animate, native_side
 from emolib.reenact import condition, generate
 from emolib.sight import make_drive
 
@@ -49,18 +49,18 @@ class Ours:
         return theta, sigma
 
     def __call__(self, reference: Reference) -> np.ndarray:
-        clip, n = reference.clip, len(reference.frames)
+        clip, (n, size) = reference.clip, reference.frames.shape[:2]
         theta, sigma = self.coefficients(clip)
-        source = to_tensor(reference.frames[:1])
+        source = resized(to_tensor(reference.frames[:1]), native_side(self.hef, size))
         made = animate(self.hef, self.face, source, clip.coefficients()[:1], theta[:n], sigma[:n])
-        return to_frames(torch.cat(list(made)))
+        return to_frames(resized(torch.cat(list(made)), size))
 
     @torch.no_grad()
     def moment(self, reference: Reference, at: int) -> HefOutput:
         """What HEF makes of frame ``at``, its flows at every scale among it (Fig. 11)."""
         theta, sigma = self.coefficients(reference.clip)
         wanted = make_drive(self.face, reference.clip.coefficients()[:1], theta[[at]], sigma[[at]], self.hef.size)
-        return self.hef(to_tensor(reference.frames[:1]), wanted)
+        return self.hef(resized(to_tensor(reference.frames[:1]), self.hef.size), wanted)
 
 
 @dataclass(frozen=True)

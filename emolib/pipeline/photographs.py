@@ -5,7 +5,7 @@ itself, in motion it keeps its detail, and a net that has seen photographs reads
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +15,12 @@ from torch import Tensor
 
 from emolib.face.alignment import Alignment
 from emolib.face.arkit import ARKIT
-from emolib.face.fitting import fit_image
 from emolib.face.landmarks import detect, shapes
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import render
 from emolib.hef import Hef
-from emolib.media.pictures import to_frames, to_tensor
-from emolib.portrait import Portrait, native_side, warp_sharp
+from emolib.media.pictures import to_frames
+from emolib.portrait import Portrait, portrait_of, warp_sharp
 from emolib.sight import look, sight
 
 ASKED = {
@@ -50,8 +49,6 @@ class Photograph(NamedTuple):
 
     name: str
     image: np.ndarray  # uint8 (H,W,3)
-    own: Coefficients  # 1 row
-    picture: Tensor  # (1,3,R,R)
     portrait: Portrait
     alignment: Alignment
 
@@ -64,12 +61,7 @@ def photographs(hef: Hef, model: FaceModel) -> Iterator[Photograph]:
 
     hopper = plt.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
     for name, image in {"astronaut": skimage.data.astronaut(), "hopper": hopper}.items():
-        landmarks = detect(image)[0].landmarks
-        small = Alignment.from_landmarks(landmarks, hef.size)
-        own = fit_image(model, np.array(small.crop(image)), small.points(landmarks)).coefficients
-        alignment = Alignment.from_landmarks(landmarks, native_side(hef, hef.size / np.hypot(*small.matrix[:, 0])))
-        picture = to_tensor(np.array(alignment.crop(image))[None])
-        yield Photograph(name, image, own, picture, Portrait(hef, model, picture, own), alignment)
+        yield Photograph(name, image, *portrait_of(hef, model, image, detect(image)[0].landmarks))
 
 
 def acted(model: FaceModel, own: Coefficients, actions: dict[str, float]) -> Coefficients:
@@ -95,8 +87,8 @@ def kept(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, f
     at rest; ``moving_sharpness`` (variance, of the source's) and ``detail_correlation`` of the high band, laid back onto the source, over
     :data:`TURNS`.
     """
-    name, _, own, picture, ready, _ = photograph
-    side = ready.side
+    ready = photograph.portrait
+    own, picture, side = ready.own, ready.picture, ready.side
     inside = erode(sight(model, ready.view, own, side).mask * face_of(model, own, side), side // 64)
     still = ready.frames(own, sigma)
     found = {
@@ -132,18 +124,19 @@ def read(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, l
     """What the face net reads of each of :data:`ASKED` when it is asked for by :data:`STEPS`, on the face at rest."""
     found = {}
     for name, actions in ASKED.items():
-        wanted = [acted(model, photograph.own, dict.fromkeys(actions, step)) for step in STEPS]
+        wanted = [acted(model, photograph.portrait.own, dict.fromkeys(actions, step)) for step in STEPS]
         frames = np.concatenate([to_frames(photograph.portrait.frames(w, sigma)) for w in wanted])
         seen = shapes(frames)[:, [ARKIT.index(action) for action in actions]]
         found[name] = seen.mean(1).tolist()
     return found
 
 
-def measures(hef: Hef, model: FaceModel) -> dict[str, float]:
-    """The keys of 05: the worse of the two photographs in :func:`kept`, and of all actions what the face net reads: mean distance from
-    what was asked for, share of actions that grow with it. With sigma_hat at its mean over the training set."""
-    sigma, worst, errors, growing = average_sigma(hef), [], [], []
-    for photograph in photographs(hef, model):
+def measures(shown: Iterable[Photograph], model: FaceModel, sigma: Tensor) -> dict[str, float]:
+    """The keys of 05: the worst of the photographs in :func:`kept`, and of all actions what the face net reads: mean distance from
+    what was asked for, share of actions that grow with it."""
+    worst: list[dict[str, float]] = []
+    errors, growing = [], []
+    for photograph in shown:
         worst.append(kept(model, photograph, sigma))
         for seen in read(model, photograph, sigma).values():
             errors.append(np.abs(np.subtract(seen, STEPS)).mean())
@@ -160,7 +153,7 @@ def average_sigma(hef: Hef) -> Tensor:
 def seconds_a_frame(photograph: Photograph, sigma: Tensor, frames: int = 24) -> float:
     """From coefficients to the pasted picture, s."""
     turn = torch.linspace(-0.1, 0.1, frames)[:, None] * torch.tensor([[1.0, 1, 0.3, 0, 0, 0]])
-    wanted = photograph.own.expand(frames)
+    wanted = photograph.portrait.own.expand(frames)
     wanted = wanted.replace(pose=wanted.pose + turn)
 
     def work(part: slice) -> None:

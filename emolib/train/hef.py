@@ -43,6 +43,17 @@ from emolib.sight import Drive, make_drive
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
+# The rows of stage 05: how the flow is estimated (emolib.hef.VARIANTS), and with our two additions or Eqs. 7-10 to the letter. ``full`` is
+# what is used; the others are for Table 3, at a size and a length of their own, the same for all.
+ROWS = {
+    "full": ("full", True),
+    "short": ("full", True),
+    "wo_res": ("wo_res", True),
+    "wo_hie": ("wo_hie", True),
+    "plain": ("full", False),
+    "plain_wo_res": ("wo_res", False),
+    "plain_wo_hie": ("wo_hie", False),
+}
 R1_EVERY = 16
 FOCUS_POINTS = (*range(36, 48), *range(48, 68))  # eyes and mouth of the 68 landmarks
 
@@ -58,7 +69,7 @@ class Batch(NamedTuple):
     identity: str
     taken: tuple[
         int, np.ndarray, int, int
-    ]  # number of the drive's clip and its frames, number of the source's clip and its frame
+    ]  # the drive's clip, by number, and its frames; the source's clip and its frame
 
     def share(self, device: torch.device) -> "Batch":
         """The frames that are this process's to work on, see :mod:`emolib.train.parallel`; the source is everybody's."""

@@ -20,12 +20,8 @@ from emolib.metrics.protocol import Spread
 from emolib.sight import length, look, sight
 from emolib.train.hef import Pairs
 
-OVER_MESH = (
-    "psnr_db",
-    "lpips",
-    "lmd_dynamic_pct",
-    "mouth_error_px",
-)  # what the generator must be better in than its own start
+# What the generator must be better in than its own start.
+OVER_MESH = "psnr_db", "lpips", "lmd_dynamic_pct", "mouth_error_px"
 
 
 @torch.no_grad()
