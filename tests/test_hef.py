@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -163,6 +165,31 @@ def test_animate_does_not_depend_on_the_batch(model):
     assert runs[0].shape == (5, 3, SIZE, SIZE)
     assert runs[0].min() >= 0 and runs[0].max() <= 1
     torch.testing.assert_close(runs[0], runs[1], atol=1e-5, rtol=0)
+
+
+class Still(NamedTuple):
+    """A clip of five frames of nobody who moves."""
+
+    clip_id: str
+    emotion: str
+    identity: str = "S000"
+    n_frames: int = 5
+
+    def coefficients(self) -> Coefficients:
+        return Coefficients.zeros(5)
+
+    def frames(self, at) -> np.ndarray:
+        return np.full((len(at), SIZE, SIZE, 3), 128, np.uint8)
+
+
+def test_a_drive_that_was_heard_shows_what_was_heard(model):
+    clips = [Still("a", "happy"), Still("b", "sad")]
+    opened = torch.zeros(1, 52)
+    opened[:, model.arkit_names.index("jawOpen")] = 1
+    codes = {clip.clip_id: ((opened @ model.arkit_to_beta).expand(5, -1), torch.zeros(5, SIGMA)) for clip in clips}
+    fitted, heard = (Pairs(clips, model, codes, SIZE, heard=h).draw(np.random.default_rng(0), 2) for h in (False, True))
+    assert fitted.drive.motion.abs().max() < 1e-3 < 0.02 < heard.drive.motion.abs().max()
+    torch.testing.assert_close(fitted.focus, heard.focus)  # what is looked at is the truth's
 
 
 def test_focus_map_by_hand():

@@ -4,6 +4,9 @@ No truth is known of what these people look like in motion; measured is what mus
 itself, in motion it keeps its detail, and a net that has seen photographs reads the actions that were asked for.
 """
 
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -11,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from emolib.face.alignment import Alignment
@@ -19,6 +23,7 @@ from emolib.face.landmarks import detect, shapes
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import render
 from emolib.hef import Hef
+from emolib.media.audio import save_wav
 from emolib.media.pictures import to_frames
 from emolib.portrait import Portrait, portrait_of, warp_sharp
 from emolib.sight import look, sight
@@ -29,6 +34,7 @@ ASKED = {
     "eyeBlink": ("eyeBlinkLeft", "eyeBlinkRight"),
     "browInnerUp": ("browInnerUp",),
 }
+TIMED_SIDE = 256  # px
 STEPS = (0.0, 0.5, 1.0)  # how far each is asked for
 TURNS = (
     (0.08, 0, 0),
@@ -133,21 +139,46 @@ def read(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, l
 
 def measures(shown: Iterable[Photograph], model: FaceModel, sigma: Tensor) -> dict[str, float]:
     """The keys of 05: the worst of the photographs in :func:`kept`, and of all actions what the face net reads: mean distance from
-    what was asked for, share of actions that grow with it."""
+    what was asked for, share of actions that grow with it; and ms a frame of a face of 256 px (the speed of this machine, now)."""
     worst: list[dict[str, float]] = []
-    errors, growing = [], []
+    errors, growing, speed = [], [], {}
     for photograph in shown:
+        if (side := photograph.portrait.side) == TIMED_SIDE:
+            speed[f"ms_per_frame_{side}"] = 1000 * seconds_a_frame(photograph, sigma)
         worst.append(kept(model, photograph, sigma))
         for seen in read(model, photograph, sigma).values():
             errors.append(np.abs(np.subtract(seen, STEPS)).mean())
             growing.append((np.diff(seen) > 0).all())
     found = {f"photo_{key}": min(w[key] for w in worst) for key in worst[0]}
-    return found | {"shape_error_photo": float(np.mean(errors)), "shape_monotone_photo": float(np.mean(growing))}
+    return (
+        found | speed | {"shape_error_photo": float(np.mean(errors)), "shape_monotone_photo": float(np.mean(growing))}
+    )
 
 
 def average_sigma(hef: Hef) -> Tensor:
     """(1, C)."""
     return hef.style_mean[None, -hef.config["sigma_dim"] :]
+
+
+FIRST_FRAME = """
+import sys
+from emolib.request import check
+from emolib.talker import Talker
+
+talker = Talker.load()
+next(talker.frames(talker.placed(check(*sys.argv[1:3], "happy", out=sys.argv[3]))))
+"""
+
+
+def first_frame(image: np.ndarray, audio: np.ndarray) -> float:
+    """From the start of a process with the weights that ship to its first frame, s."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [f"{folder}/{name}" for name in ("me.png", "voice.wav", "me.mp4")]
+        Image.fromarray(image).save(files[0])
+        save_wav(files[1], audio)
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", FIRST_FRAME, *files], check=True)
+        return time.perf_counter() - start
 
 
 def seconds_a_frame(photograph: Photograph, sigma: Tensor, frames: int = 24) -> float:

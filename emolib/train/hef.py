@@ -82,12 +82,15 @@ class Pairs:
     """Source-drive pairs of a corpus. Frames are decoded when they are drawn; coefficients and codes are in memory.
 
     codes: of :func:`emolib.reenact.emotion_codes`. predicted: share of draws whose style code holds EAC's beta.
-    same_clip: share whose source is of the drive's own clip. Raises :class:`EmolibError` if no identity has clips of two emotions.
+    same_clip: share whose source is of the drive's own clip. heard: drives show what EAC heard, beta_hat, and not the fitted expression;
+    what comes out is then compared with a frame that is a little other. Raises :class:`EmolibError` if no identity has clips of two
+    emotions.
     """
 
     def __init__(
-        self, corpus, model: FaceModel, codes: dict, size: int, *, predicted: float = 0.0, same_clip: float = 0.0
+        self, corpus, model: FaceModel, codes: dict, size: int, *, predicted=0.0, same_clip=0.0, heard: bool = False
     ):
+        self.heard = heard
         self.clips, self.model, self.codes, self.size = list(corpus), model, codes, size
         self.predicted, self.same_clip = predicted, same_clip
         self.theta = [clip.coefficients() for clip in self.clips]
@@ -120,7 +123,8 @@ class Pairs:
         first = int(rng.integers(self.clips[other].n_frames))
         predicted, sigma = self.codes[clip.clip_id]
         style = predicted[at] if rng.random() < self.predicted else None
-        wanted = make_drive(self.model, self.theta[other][first], theta[at], sigma[at], self.size, style)
+        shown = theta[at].replace(beta=predicted[at]) if self.heard else theta[at]
+        wanted = make_drive(self.model, self.theta[other][first], shown, sigma[at], self.size, style)
         points = self.model.landmarks(theta[at].alpha, theta[at].beta, theta[at].pose, self.size)
         return Batch(
             self._pictures(other, [first]),
@@ -246,7 +250,7 @@ class HefTraining(Training):
     def prepare(self) -> "HefTraining":
         eac = Eac.load(self.eac)
         codes = emotion_codes(eac, Ame.load(self.ame), self.corpus)
-        shares = {"predicted": self.predicted, "same_clip": self.same_clip}
+        shares: dict[str, Any] = {"predicted": self.predicted, "same_clip": self.same_clip}
         self.pairs = Pairs(self.corpus, load_face_model(self.face_model), codes, self.size, **shares)
         torch.manual_seed(self.seed)
         widths: dict[str, Any] = {"channels": self.channels, "channels_max": self.channels_max}

@@ -24,8 +24,11 @@ from emolib.train.hef import Pairs
 OVER_MESH = "psnr_db", "lpips", "lmd_dynamic_pct", "mouth_error_px"
 
 
+ROWS = "hef", "mesh", "warp", "still"
+
+
 @torch.no_grad()
-def hef_scores(hef: Hef, batches: Iterable) -> pd.DataFrame:
+def hef_scores(hef: Hef, batches: Iterable, against: tuple[str, ...] = ROWS) -> pd.DataFrame:
     """Scores of each batch (the frames of one clip) for the generator, ``hef``, and three rows that it must beat: one line each.
 
     ``mesh``: its own start, nothing learned: the source moved by the mesh, with what it does not show drawn. ``warp``: the source moved,
@@ -44,7 +47,8 @@ def hef_scores(hef: Hef, batches: Iterable) -> pd.DataFrame:
             "still": source.expand_as(truth),
         }
         real = _landmarks(truth)
-        for name, image in rows.items():
+        for name in against:
+            image = rows[name]
             error = (image - truth).abs()
             line = {"row": name, "batch": number, "identity": batch.identity, "l1": error.mean()}
             line["l1_mouth_eyes"] = (error * focus).sum() / (3 * focus.sum())
