@@ -82,7 +82,7 @@ ALLOWED = {
     "eac": "errors emotions weights media speech hearing layers",
     "sight": "face face.kernels layers",
     "hef": "errors weights face layers sight",
-    "portrait": "face hef layers sight",
+    "portrait": "media face hef layers sight",
     "motion": "media face",
     "reenact": "emotions media speech face eac",
     "request": "emolib errors files arguments words timeline media face",
@@ -90,7 +90,7 @@ ALLOWED = {
     "corpus": "errors files fingerprint emotions params media speech face synthface critics",
     "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics hearing ame eac hef reenact sight "
     "corpus",
-    "baselines": "errors emotions weights media face layers critics corpus train",
+    "baselines": "errors emotions weights media speech face layers critics corpus train",
     "pipeline": "errors files fingerprint params weights media face metrics critics ame eac hef portrait sight reenact "
     "corpus train baselines",
     "__main__": "emolib signals cli",

@@ -69,7 +69,9 @@ def test_synthface_stands_on_the_face_the_media_and_the_files(graph):
     used = {room(target) for module in graph if room(module) == "synthface" for target in graph[module]}
     assert used <= {"synthface", "face", "face.kernels", "media", "errors", "files"}
     users = {m for m, targets in graph.items() if room(m) != "synthface" and "synthface" in map(room, targets)}
-    assert users == {f"emolib.corpus.{name}" for name in ("acted", "aligned", "crowd", "synth")} | {"emolib.demo"}
+    assert users == {f"emolib.corpus.{name}" for name in ("acted", "aligned", "crowd", "readings", "synth")} | {
+        "emolib.demo"
+    }
 
 
 def test_talk_loads_nothing_of_what_made_it():

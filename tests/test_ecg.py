@@ -5,23 +5,29 @@ import pandas as pd
 import pytest
 import torch
 
-from emolib.baselines.ecg.content import Content, sound_classes
+from emolib.baselines.ecg.content import CHARACTERS, LETTERS, WINDOW, Content, character_errors, read, spelled
 from emolib.baselines.ecg.landmarks import (
+    LIDS,
+    REGIONS,
     UNIT,
     GraphConv,
     GraphDiscriminator,
     LandmarkGenerator,
     LandmarkSet,
+    blinking,
     delaunay_adjacency,
     emotion_vector,
     frontal,
     posed,
     region_pooling,
 )
-from emolib.baselines.ecg.texture import TextureGenerator, heatmaps, one_shot, spread_motion
+from emolib.baselines.ecg.texture import TextureGenerator, TextureSet, adain, heatmaps, one_shot, spread_motion
+from emolib.baselines.ecg.train_content import ContentTraining
 from emolib.baselines.ecg.train_landmarks import LandmarksTraining
+from emolib.corpus.readings import readings
 from emolib.errors import EmolibError
 from emolib.layers import warp
+from emolib.speech.features import WIDTH
 from emolib.train.loop import Loop
 
 
@@ -70,7 +76,7 @@ def test_delaunay_adjacency_of_a_square_with_its_centre():
 def test_regions_partition_the_landmarks():
     pooling = region_pooling()
     assert torch.equal((pooling > 0).sum(0), torch.ones(68, dtype=torch.long))
-    assert torch.allclose(pooling.sum(1), torch.ones(len(pooling)))
+    assert torch.allclose(pooling.sum(1), torch.ones(8)) and len(REGIONS) == 8
 
 
 def test_posed_landmarks_of_the_true_expression_are_those_of_the_model():
@@ -83,22 +89,103 @@ def test_posed_landmarks_of_the_true_expression_are_those_of_the_model():
     assert torch.allclose(middle * 64, model.landmarks(alpha[:1] * 0, beta[:1], pose[:1] * 0, 64), atol=1e-4)
 
 
-def test_sound_classes_and_content():
-    labels = sound_classes([("aa", 0.02, 0.05), ("PP", 0.05, 0.06)], 8, ("sil", "PP", "aa"))
-    assert labels.tolist() == [0, 0, 2, 2, 2, 1, 0, 0]
-    content = Content(("sil", "PP", "aa"))
-    mel = torch.randn(2, 30, 80, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(content(mel).exp().sum(2), torch.ones(2, 30), atol=1e-5)
-    assert torch.allclose(content(mel), content(mel + 0.7), atol=1e-4)  # loudness does not matter
-    assert Content().windows(np.zeros(16000, np.float32), 5, 25.0).shape == (5, 20, 80)
+def spoken_as(text: str) -> np.ndarray:
+    """Log-probabilities (F, 29) of somebody who spells ``text`` out, two moments a letter and a blank between."""
+    numbers = [n for letter in spelled(text) for n in (letter, letter, 0)]
+    return np.log(np.eye(CHARACTERS)[numbers] * 0.9 + 0.1 / CHARACTERS)
+
+
+def test_what_is_spelled_is_read():
+    assert CHARACTERS == 29 and len(set(LETTERS)) == 28
+    assert read(spoken_as("It's a moon, Otto!")) == "it's a moon otto"
+    assert read(spoken_as("")) == ""
+
+
+@pytest.mark.parametrize(
+    ("heard", "text", "wrong"), [("moon", "moon", 0), ("moan", "moon", 1 / 4), ("mon", "Moon.", 1 / 4), ("amoons", "moon", 2 / 4),
+                                 ("", "moon", 1), ("sunday", "saturday", 3 / 8)]
+)  # fmt: skip
+def test_character_errors_by_hand(heard, text, wrong):
+    assert character_errors(heard, text) == pytest.approx(wrong)
+
+
+def test_content_of_any_sound():
+    net = Content(width=8).eval()
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    content = net.of(noise)
+    assert content.shape == (50, CHARACTERS)
+    np.testing.assert_allclose(np.exp(content).sum(1), 1, atol=1e-5)
+    windows = net.windows(noise, 25, 25.0)
+    assert windows.shape == (25, WINDOW, CHARACTERS)
+    np.testing.assert_array_equal(windows[10], content[18:24])  # frame 10's middle is .42 s: moment 21
+
+
+def test_the_recogniser_learns_to_read(tmp_path):
+    """Four letters that sound each in its own way, in words of any order."""
+    rng = np.random.default_rng(0)
+    sounds = rng.normal(0, 1, (5, WIDTH)).astype(np.float32)
+    texts = ["".join(rng.choice(list("abcd"), 5)) for _ in range(40)]
+    training = ContentTraining(steps=80, seed=0, batch_size=8, lr=1e-2)
+    training.heard = [torch.from_numpy(sounds[[k for n in spelled(text) for k in (n - 2, n - 2, 4)]]) for text in texts]
+    training.texts = [torch.tensor(spelled(text)) for text in texts]
+    torch.manual_seed(0)
+    training.models = {"content": Content(width=16).train()}
+    training.optimizers = {"content": torch.optim.Adam(training.models["content"].parameters(), lr=1e-2)}
+    history = Loop(training, checkpoints=tmp_path, device="cpu").run()
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    training.save(tmp_path / "content.safetensors")
+    again = Content.load(tmp_path / "content.safetensors")
+    with torch.no_grad():
+        wrong = [character_errors(read(again(h[None])[0].numpy()), text) for h, text in zip(training.heard, texts)]
+    assert np.mean(wrong) < 0.5  # who stays silent gets 1
+
+
+def test_people_of_no_corpus_read_sentences_of_no_corpus():
+    first, again = (list(readings(3, seed=1)) for _ in range(2))
+    for (sound, text), (same, said) in zip(first, again):
+        np.testing.assert_array_equal(sound, same)
+        assert text == said and len(sound) > 8000 and sound.dtype == np.float32
 
 
 def test_emotion_vector_and_what_it_refuses():
-    assert emotion_vector("sad", 3).tolist() == [0, 0, 0, 0, 0, 0, 1, 0, 1]
+    assert emotion_vector("sad", 3).tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 1]
+    assert emotion_vector("angry", 1.5).tolist() == [1, 0, 0, 0, 0, 0, 0, 0.75, 0.25]
+    assert emotion_vector("neutral", 1).tolist() == [0] * 9
     with pytest.raises(EmolibError, match="ECG knows neutral"):
         emotion_vector("hatred", 1)
     with pytest.raises(EmolibError, match="expected 1 to 3"):
         emotion_vector("sad", 4)
+
+
+def test_a_blink_brings_the_lids_together():
+    points = torch.rand(3, 68, 2, generator=torch.Generator().manual_seed(0))
+    closed = blinking(points, np.array([0.0, 0.5, 1.0]))
+    torch.testing.assert_close(closed[0], points[0])
+    for upper, lower in LIDS:
+        torch.testing.assert_close(closed[1, upper], (points[1, upper] + points[1, lower]) / 2)
+        torch.testing.assert_close(closed[2, upper], points[2, lower])
+    others = [i for i in range(68) if i not in {upper for upper, _ in LIDS}]
+    torch.testing.assert_close(closed[:, others], points[:, others])
+
+
+def test_adain_by_hand():
+    x, style = torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[10.0, 14.0, 18.0]]]])
+    made = adain(x, style)  # mean 2, deviation 1 -> mean 14, deviation sqrt(32 / 3)
+    torch.testing.assert_close(made.flatten(), 14 + torch.tensor([-1.0, 1.0]) * (32 / 3) ** 0.5, atol=1e-3, rtol=0)
+
+
+def test_pairs_show_the_same_person_in_another_emotion():
+    images = torch.arange(4, dtype=torch.uint8)[:, None, None, None, None].expand(4, 2, 8, 8, 3) * 60
+    marks = torch.arange(4.0)[:, None, None, None].expand(4, 2, 68, 2)
+    words = torch.stack([emotion_vector(e, 2) for e in ("happy", "sad", "happy", "neutral")])
+    held = TextureSet(images, marks, words, [[1], [0], [3], [2]])
+    source, before, after, emotion, target = held.sample(np.random.default_rng(0), 64, same_clip=0.0)
+    of, to = (x[:, 0, 0].int() for x in (before, after))
+    assert ({*zip(of.tolist(), to.tolist())}) == {(0, 1), (1, 0), (2, 3), (3, 2)}
+    torch.testing.assert_close(emotion, words[to])
+    torch.testing.assert_close(source[:, 0, 0, 0] * 255 / 60, of.float())
+    _, before, after, _, _ = held.sample(np.random.default_rng(0), 64, same_clip=1.0)
+    torch.testing.assert_close(before, after)
 
 
 def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
@@ -106,7 +193,7 @@ def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
     beta = torch.zeros(64, 64)
     beta[:, 0] = torch.randint(0, 2, (64,), generator=rng).float() * 2 - 1
     alpha = torch.randn(64, 80, generator=rng)
-    content = beta[:, :1, None] * torch.ones(64, 20, 3)
+    content = beta[:, :1, None] * torch.ones(64, WINDOW, 3)
     data = LandmarkSet(
         content, emotion_vector("happy", 2).expand(64, -1), frontal(model, alpha, beta * 0), frontal(model, alpha, beta)
     )
@@ -129,15 +216,16 @@ def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
     curves = pd.DataFrame(Loop(training, checkpoints=tmp_path, device="cpu").run())
     first, last = curves.vertex.iloc[[0, -1]]
     assert last < 0.3 * first
-    path = net.save(tmp_path / "landmarks.safetensors", Content())
+    path = net.save(tmp_path / "landmarks.safetensors", Content(width=8))
     again, heard = LandmarkGenerator.load(path)
     assert torch.equal(again(*data.take(torch.arange(4))[:3]), net(*data.take(torch.arange(4))[:3]))
-    assert heard.classes == ()
+    assert heard.config == {"width": 8}
 
 
 def test_heatmaps_peak_at_the_landmarks():
     maps = heatmaps(torch.full((1, 68, 2), 18.0), 64)  # cell 4 has its centre at 4.5 cells = 18 px
-    assert maps.shape == (1, 68, 16, 16)
+    assert maps.shape == (1, 69, 16, 16)
+    assert maps[0, 68, 4, 4] == 0 and maps[0, 68, 12, 12] == pytest.approx(1, abs=1e-3)  # the background
     assert maps[0, 0, 4, 4] == pytest.approx(1.0) and maps[0, 0, 4, 5] == pytest.approx(np.exp(-0.5))
 
 

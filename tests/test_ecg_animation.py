@@ -18,8 +18,8 @@ def parts():
     torch.manual_seed(0)
     face = load_face_model()
     adjacency = delaunay_adjacency(frontal(face, torch.zeros(1, 80), torch.zeros(1, 64))[0].numpy())
-    listener = Content(())
-    return LandmarkGenerator(adjacency, listener.width, 16).eval(), listener, TextureGenerator(8).eval(), face
+    listener = Content(width=8).eval()
+    return LandmarkGenerator(adjacency, d=16).eval(), listener, TextureGenerator(8).eval(), face
 
 
 def animated(parts, pose, **options):

@@ -122,21 +122,23 @@ class LateSound:
 
 @torch.no_grad()
 def texture_scores(texture: TextureGenerator, held: TextureSet, clips: int, iterations: int) -> pd.DataFrame:
-    """PSNR (dB) and SSIM over frames of unseen people with true landmarks: the still source, G_T, and G_T tuned on the source."""
+    """PSNR (dB) and SSIM over frames of unseen people with true landmarks: the still source, G_T, and G_T tuned on the source.
+
+    ``new``: share of the picture that D_T paints."""
     lines = []
     for frames, marks, vector in zip(held.images[:clips], held.landmarks, held.emotion):
         images = to_tensor(frames)
         source, n = images[:1], len(images)
         start, words = marks[:1].expand(n, -1, -1), vector[None].expand(n, -1)
         tuned = one_shot(texture, source, marks[:1], iterations)
-        made = {"still source": source.expand(n, -1, -1, -1)}
-        made |= {
-            name: net(made["still source"], start, marks, words).image
-            for name, net in (("G_T", texture), ("G_T, one-shot", tuned))
-        }
-        for name, image in made.items():
+        still = source.expand(n, -1, -1, -1)
+        made = {"still source": (still, 0.0)}
+        for name, net in (("G_T", texture), ("G_T, one-shot", tuned)):
+            painted = net(still, start, marks, words)
+            made[name] = painted.image, float(1 - painted.occlusion.mean())
+        for name, (image, new) in made.items():
             scores = {"psnr_db": float(psnr(image, images)[1:].mean()), "ssim": float(ssim(image, images)[1:].mean())}
-            lines.append({"method": name} | scores)
+            lines.append({"method": name} | scores | {"new": new})
     table = pd.DataFrame(lines).groupby("method", sort=False).mean().reset_index()
     table.insert(1, "n_clips", min(clips, len(held.images)))
     return table

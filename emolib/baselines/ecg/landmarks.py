@@ -1,13 +1,11 @@
-"""The baseline ECG (Sinha et al., IJCAI 2022), first half: speech + emotion -> moving facial landmarks (Sec. 3.1, Eqs.
-1-4).
+"""The baseline ECG (Sinha et al., IJCAI 2022), first half: speech + emotion -> moving facial landmarks (Sec. 3.1, Eqs. 1-4, App. A.1).
 
-    content C(mel)  ->  E_A -> f_a        emotion (e, i)  ->  E_E -> f_e
+    content C(speech)  ->  E_A -> f_a        emotion (e, i)  ->  E_E -> f_e
     neutral landmark graph X -> E_G -> f_l     (f_a, f_l, f_e) -> D_G -> displacements delta,  X' = X + delta
 
-Speech content is a frozen recogniser's log-probabilities (the paper: DeepSpeech's 29 characters; here: a small net
-trained on the corpus's own phoneme times), so that emotion in the voice does not reach the mouth. Landmarks live in
-the 3DMM's frontal pose, in units of a tenth of a 256-pixel crop, centred: :func:`frontal`. Head pose is not ECG's to
-make: :func:`posed` puts it back. The second half, landmarks -> frames, is :mod:`emolib.baselines.ecg.texture`.
+Speech content is what a frozen recogniser reads, so that emotion in the voice does not reach the mouth. Landmarks live in the 3DMM's
+frontal pose, in units of a tenth of a 256-pixel crop, centred: :func:`frontal`. Head pose is not ECG's to make: :func:`posed` puts it back.
+The second half, landmarks -> frames, is :mod:`emolib.baselines.ecg.texture`.
 """
 
 from dataclasses import dataclass
@@ -18,45 +16,55 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from emolib.baselines.ecg.content import Content
+from emolib.baselines.ecg.content import CHARACTERS, Content
 from emolib.emotions import EMOTIONS, INTENSITIES
 from emolib.errors import EmolibError
 from emolib.weights import load_into, load_weights, save_weights
 
 UNIT = 10 / 256  # a landmark unit as a part of the crop's side: keeps Eq. 2 and Eq. 3 of one magnitude
-# The K facial regions of the local-to-global pooling, as ranges of the 68 points.
-REGIONS: tuple[tuple[int, int], ...] = (
-    (0, 6),
-    (6, 11),
-    (11, 17),
-    (17, 22),
-    (22, 27),
-    (27, 31),
-    (31, 36),
-    (36, 42),
-    (42, 48),
-)
-REGIONS += ((48, 51), (51, 55), (55, 60), (60, 65), (65, 68))
+# The K = 8 facial regions of the local-to-global pooling, as ranges of the 68 points: jaw, brows, nose, eyes, outer and inner lips.
+REGIONS = (0, 17), (17, 22), (22, 27), (27, 36), (36, 42), (42, 48), (48, 60), (60, 68)
+SHOWN = tuple(name for name in EMOTIONS if name != "neutral")
+LIDS = (37, 41), (38, 40), (43, 47), (44, 46)  # points of upper lids and those that they meet in a blink
 
 
 def emotion_vector(emotion: str, intensity: float) -> Tensor:
-    """(e, i) of Sec. 3.1 as (9,): one-hot emotion, and the intensity as a part of the largest. EmolibError if
-    unknown.
+    """(e, i) of Sec. 3.1 as (9,): one-hot over the emotions, and over the intensities low and high; a middle one is half of each.
+
+    Neutral is 0, the absence of both. EmolibError if unknown.
     """
     if emotion not in EMOTIONS:
         raise EmolibError(f"emotion is {emotion!r}; ECG knows {', '.join(EMOTIONS)}")
     if not INTENSITIES[0] <= intensity <= INTENSITIES[-1]:
         raise EmolibError(f"intensity is {intensity}; expected {INTENSITIES[0]} to {INTENSITIES[-1]}")
-    vector = torch.zeros(len(EMOTIONS) + 1)
-    vector[EMOTIONS.index(emotion)], vector[-1] = 1.0, intensity / INTENSITIES[-1]
+    vector = torch.zeros(len(SHOWN) + 2)
+    if emotion != "neutral":
+        high = (intensity - INTENSITIES[0]) / (INTENSITIES[-1] - INTENSITIES[0])
+        vector[SHOWN.index(emotion)], vector[-2], vector[-1] = 1.0, 1 - high, high
     return vector
 
 
-class EmotionEncoder(nn.Sequential):
-    """E_E: (B, 9) -> f_e (B, 128). G_L and G_T have one each (Sec. 3.2: "in a similar manner")."""
+class EmotionEncoder(nn.Module):
+    """E_E, one convolution: (B, 9) -> f_e (B, 128). G_L and G_T have one each (Sec. 3.2: "in a similar manner")."""
 
     def __init__(self, width: int = 128):
-        super().__init__(nn.Linear(len(EMOTIONS) + 1, width), nn.LeakyReLU(0.2), nn.Linear(width, width))
+        super().__init__()
+        self.conv = nn.Conv1d(len(SHOWN) + 2, width, 1)
+
+    def forward(self, emotion: Tensor) -> Tensor:
+        return self.conv(emotion[..., None])[..., 0]
+
+
+class AudioEncoder(nn.Module):
+    """E_A: content (B, W, 29) -> f_a (B, 128), by three layers of LSTM."""
+
+    def __init__(self, content: int, d: int, hidden: int = 256):
+        super().__init__()
+        self.lstm = nn.LSTM(content, hidden, num_layers=3, batch_first=True)
+        self.last = nn.Linear(hidden, d)
+
+    def forward(self, content: Tensor) -> Tensor:
+        return self.last(self.lstm(content)[0][:, -1])
 
 
 def delaunay_adjacency(points: np.ndarray) -> np.ndarray:
@@ -97,23 +105,32 @@ class GraphConv(nn.Module):
 
 
 class GraphEncoder(nn.Module):
-    """E_G: landmarks (B, 68, 2) -> f_l (B, 128), and the features of each level for the skips."""
+    """E_G: landmarks (B, 68, 2) -> f_l (B, d), and the features of each level for the skips, (B, 8, d) and (B, 68, d).
+
+    Three graph convolutions, pooling to the graph of the regions; one more, pooling to the whole face.
+    """
 
     pool: Tensor
 
-    def __init__(self, adjacency: np.ndarray, width: int = 128):
+    def __init__(self, adjacency: np.ndarray, d: int = 128):
         super().__init__()
         self.register_buffer("pool", region_pooling(), persistent=False)
-        regions = (self.pool @ torch.as_tensor(adjacency) @ self.pool.T > 0).float()
-        regions.fill_diagonal_(0)
-        self.local = nn.ModuleList([GraphConv(adjacency, 2, 32), GraphConv(adjacency, 32, 64)])
-        self.regional = GraphConv(regions, 64, width)
-        self.whole = nn.Linear(len(REGIONS) * width, width)
+        widths = (2, 32, 64, d)
+        self.local = nn.ModuleList(GraphConv(adjacency, a, b) for a, b in zip(widths, widths[1:]))
+        self.regional = GraphConv(region_adjacency(adjacency), d, d)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        points = self.local[1](self.local[0](x * UNIT * 2))  # (B, 68, 64)
-        regions = self.regional(self.pool @ points)  # (B, K, width)
-        return self.whole(regions.flatten(1)), regions, points
+        points = x * UNIT * 2
+        for layer in self.local:
+            points = layer(points)
+        regions = self.regional(self.pool @ points)
+        return regions.mean(1), regions, points
+
+
+def region_adjacency(adjacency) -> Tensor:
+    """(8, 8): regions that an edge of the graph (68, 68) joins."""
+    pooling = region_pooling()
+    return (pooling @ torch.as_tensor(adjacency, dtype=torch.float32) @ pooling.T > 0).float().fill_diagonal_(0)
 
 
 class LandmarkGenerator(nn.Module):
@@ -123,43 +140,44 @@ class LandmarkGenerator(nn.Module):
     content: width C of the content features. d: length of f_a, f_e, f_l (the paper: 128).
     """
 
-    def __init__(self, adjacency, content: int, d: int = 128):
+    def __init__(self, adjacency, content: int = CHARACTERS, d: int = 128):
         super().__init__()
         adjacency = np.asarray(adjacency, np.float32)
         self.config = {"adjacency": adjacency.astype(int).tolist(), "content": content, "d": d}
-        self.audio = nn.GRU(content, d, batch_first=True)
-        self.emotion = EmotionEncoder(d)
-        self.encoder = GraphEncoder(adjacency, d)
-        regions = self.encoder.regional.normalised.shape[0]
-        self.regions = nn.Linear(3 * d, regions * 64)
-        self.regional = GraphConv((self.encoder.regional.normalised > 0).float().fill_diagonal_(0), 64 + d, 64)
+        self.audio, self.emotion, self.encoder = AudioEncoder(content, d), EmotionEncoder(d), GraphEncoder(adjacency, d)
+        self.regions = nn.Linear(3 * d, len(REGIONS) * d)
+        self.regional = GraphConv(region_adjacency(adjacency), 2 * d, d)
         self.register_buffer("unpool", (region_pooling().T > 0).float(), persistent=False)
-        self.local = nn.ModuleList([GraphConv(adjacency, 64 + 64, 64), GraphConv(adjacency, 64, 64)])
-        self.displacement = nn.Linear(64, 2)
+        widths = (2 * d, 64, 32, 32)
+        self.local = nn.ModuleList(GraphConv(adjacency, a, b) for a, b in zip(widths, widths[1:]))
+        self.displacement = nn.Linear(32, 2)
         nn.init.zeros_(self.displacement.weight)  # starts as the neutral face
         nn.init.zeros_(self.displacement.bias)
 
     def forward(self, content: Tensor, emotion: Tensor, neutral: Tensor) -> Tensor:
-        f_a = self.audio(content)[0][:, -1]
         f_l, regions, points = self.encoder(neutral)
-        f = self.regions(torch.cat([f_a, f_l, self.emotion(emotion)], 1)).unflatten(1, (len(REGIONS), 64))
+        f = self.regions(torch.cat([self.audio(content), f_l, self.emotion(emotion)], 1)).unflatten(
+            1, (len(REGIONS), -1)
+        )
         f = self.regional(torch.cat([F.leaky_relu(f, 0.2), regions], 2))
-        f = self.local[1](self.local[0](torch.cat([self.unpool @ f, points], 2)))
+        f = torch.cat([self.unpool @ f, points], 2)
+        for layer in self.local:
+            f = layer(f)
         return neutral + self.displacement(f)
 
     def save(self, path: str | Path, content: Content) -> Path:
         """Writes the generator and the content net it listens through."""
         state = {f"generator.{k}": v for k, v in self.state_dict().items()}
         state |= {f"content.{k}": v for k, v in content.state_dict().items()}
-        return save_weights(path, state, self.config | {"classes": list(content.classes)})
+        return save_weights(path, state, self.config | {"listener": content.config})
 
     @classmethod
     def load(cls, path: str | Path) -> tuple["LandmarkGenerator", Content]:
         """(generator, content net), frozen. Raises :class:`EmolibError` for a missing, damaged or foreign file."""
         state, config = load_weights(path)
-        if set(config) != {"adjacency", "content", "d", "classes"}:
+        if set(config) != {"adjacency", "content", "d", "listener"}:
             raise EmolibError(f"{path} holds no ECG landmark generator; expected data/06_ecg/landmarks.safetensors")
-        content = Content(tuple(config.pop("classes")))
+        content = Content(**config.pop("listener"))
         parts = [
             {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("generator.", "content.")
         ]
@@ -233,6 +251,15 @@ def posed(model, alpha: Tensor, landmarks: Tensor, pose: Tensor, size: int) -> T
     centred, moved = neutral - neutral.mean(1, keepdim=True), turned - turned.mean(1, keepdim=True)
     linear = torch.linalg.lstsq(centred, moved).solution  # (T, 2, 2)
     return turned + (landmarks - neutral) @ linear
+
+
+def blinking(landmarks: Tensor, closure: np.ndarray) -> Tensor:
+    """Landmarks (T, 68, 2) with lids closed by ``closure`` (T,) in [0, 1]: upper ones come down to the lower."""
+    upper, lower = (list(side) for side in zip(*LIDS))
+    closing = torch.from_numpy(np.asarray(closure)).to(landmarks)[:, None, None]
+    closed = landmarks.clone()
+    closed[:, upper] = torch.lerp(landmarks[:, upper], landmarks[:, lower], closing)
+    return closed
 
 
 @torch.no_grad()

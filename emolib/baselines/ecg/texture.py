@@ -1,13 +1,13 @@
-"""The baseline ECG (Sinha et al., IJCAI 2022), second half: image + landmarks + emotion -> frames (Sec. 3.2, Eqs. 5-9).
+"""The baseline ECG (Sinha et al., IJCAI 2022), second half: image + landmarks + emotion -> frames (Sec. 3.2, Eqs. 5-9, App. A.1).
 
     f_t = E_T(I_n)     f_h = heatmaps(X') - heatmaps(X)     (f_t, f_h, f_e) -> optical flow OF, occlusion OM
-    I_E = D_T(OF + OM, f_t), with skips from E_T
+    I_E = D_T(OF + OM, f_t), with skips from E_T and its statistics at the bottleneck (AdaIN, Huang and Belongie 2017)
 
-The paper learns OF from nothing in seven days on a GPU. Here the network refines a first flow: the landmarks' own
-displacements, spread between them (:func:`spread_motion`); ``landmark_motion=False`` leaves it out. The paper also
-leaves open how D_T uses the maps. Here the features of E_T at every scale, and the image itself, are warped by OF and
-masked by OM (features not warped would draw the source's edges into the result); what OM hides D_T paints anew. Flow
-is in normalised offsets: where to look in the source, minus the own place, in [-1, 1] coordinates (x, y).
+The paper learns OF from nothing in seven days on a GPU. Here the network refines a first flow: the landmarks' own displacements, spread
+between them (:func:`spread_motion`); ``landmark_motion=False`` leaves it out. The paper also leaves open how D_T uses the maps. Here the
+features of E_T at every scale, and the image itself, are warped by OF and masked by OM (features not warped would draw the source's edges
+into the result); what OM hides D_T paints anew. Flow is in normalised offsets: where to look in the source, minus the own place, in
+[-1, 1] coordinates (x, y). Widths are those of the paper at ``width`` 64: 64, 128, 256, and 1024 at a sixteenth of the side.
 """
 
 import copy
@@ -19,7 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from emolib.baselines.ecg.landmarks import EmotionEncoder, emotion_vector, fitted_clips, posed, predict_landmarks
+from emolib.baselines.ecg.landmarks import (
+    EmotionEncoder,
+    blinking,
+    emotion_vector,
+    fitted_clips,
+    posed,
+    predict_landmarks,
+)  # fmt: skip
 from emolib.errors import EmolibError
 from emolib.layers import up, warp
 from emolib.media.pictures import to_frames, to_tensor
@@ -29,15 +36,17 @@ GRID = 4  # heatmaps and flow live at the image's side / GRID
 SIGMA = 1.0  # of a landmark's Gaussian, in cells of that grid
 # How far a landmark's motion is spread, of the crop's side, and its weight: near the face the next landmark decides,
 # hair and neck follow the head. FADE: the weight of no motion at all.
+TRUST = 2.0  # logit of "shown" over "new" at the start: .88
 REACH, FADE = ((0.06, 1.0), (0.2, 0.02)), 0.05
 
 
 def heatmaps(landmarks: Tensor, size: int) -> Tensor:
-    """Landmarks (B, 68, 2) in pixels of an image of side ``size`` -> (B, 68, size/GRID, size/GRID), peak 1."""
+    """Landmarks (B, 68, 2) in pixels of an image of side ``size`` -> (B, 69, size/GRID, size/GRID), peak 1; last, the background."""
     centres = torch.arange(size // GRID, device=landmarks.device, dtype=landmarks.dtype) + 0.5
     squared = (centres - landmarks[..., None] / GRID).square() / (2 * SIGMA**2)  # (B, 68, 2, n)
     x, y = torch.exp(-squared).unbind(2)
-    return y[..., :, None] * x[..., None, :]
+    maps = y[..., :, None] * x[..., None, :]
+    return torch.cat([maps, 1 - maps.amax(1, keepdim=True)], 1)
 
 
 def spread_motion(before: Tensor, after: Tensor, size: int) -> Tensor:
@@ -86,46 +95,59 @@ class ImageEncoder(nn.Module):
 
 class MotionNet(nn.Module):
     """(f_t, f_h, f_e) and a first flow (B, 2, S/4, S/4) -> flow (B, 2, S/4, S/4) and occlusion map (B, 1, S/4, S/4), 1
-    where the warped source is right.
+    where the warped source is right: by tanh, and by softmax over "shown" and "new".
     """
 
     def __init__(self, width: int, d: int):
         super().__init__()
-        self.entry = _same(4 * width + 68 + 2, 4 * width)
-        self.down = nn.ModuleList([_down(4 * width, 6 * width), _down(6 * width, 8 * width)])
-        self.up = nn.ModuleList([_same(8 * width + d, 6 * width), _same(12 * width, 4 * width)])
-        self.maps = nn.Conv2d(8 * width, 3, 3, 1, 1)
+        self.down = nn.Sequential(
+            _same(4 * width + 69 + 2, 4 * width), _down(4 * width, 8 * width), _down(8 * width, 16 * width)
+        )
+        self.up = nn.ModuleList(
+            [_same(16 * width + d, 16 * width), _same(16 * width, 8 * width), _same(8 * width, 4 * width)]
+        )
+        self.maps = nn.Conv2d(4 * width, 4, 3, 1, 1)
         nn.init.zeros_(self.maps.weight)  # starts as the first flow ...
         nn.init.constant_(self.maps.bias, 0.0)  # type: ignore[arg-type]
 
     def forward(self, f_t: Tensor, f_h: Tensor, f_e: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-        skips = [self.entry(torch.cat([f_t, f_h, first.to(f_t.dtype) * 10], 1))]
-        for level in self.down:
-            skips.append(level(skips[-1]))
-        x = skips.pop()
-        x = torch.cat([x, f_e[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
-        for level in self.up:
-            x = torch.cat([up(level(x)), skips.pop()], 1)
+        f_m = self.down(torch.cat([f_t, f_h, first.to(f_t.dtype) * 10], 1))
+        x = self.up[0](torch.cat([f_m, f_e[:, :, None, None].expand(-1, -1, *f_m.shape[2:])], 1))
+        for level in self.up[1:]:
+            x = level(up(x))
         maps = 0.1 * self.maps(x).float()  # a step of Adam must not move the flow by many pixels
-        return first + 0.2 * maps[:, :2], (3 + 3 * maps[:, 2:]).sigmoid()  # ... that trusts the source
+        seen = (3 * maps[:, 2:] + maps.new_tensor([TRUST, 0.0])[:, None, None]).softmax(1)  # ... that trusts the source
+        return first + 0.2 * maps[:, :2].tanh(), seen[:, :1]
+
+
+def adain(x: Tensor, style: Tensor) -> Tensor:
+    """x (B, C, h, w) with mean and deviation of each channel as ``style`` (B, C, H, W) has them (Huang and Belongie 2017, Eq. 8)."""
+
+    def moments(of: Tensor) -> tuple[Tensor, Tensor]:
+        return of.mean((2, 3), keepdim=True), (of.var((2, 3), keepdim=True, unbiased=False) + 1e-5).sqrt()
+
+    (mean, deviation), (wanted_mean, wanted) = moments(x.float()), moments(style.float())
+    return ((x.float() - mean) / deviation * wanted + wanted_mean).to(x.dtype)
 
 
 class ImageDecoder(nn.Module):
-    """D_T: warped and masked features of E_T -> what the network paints, (B, 3, S, S).
+    """D_T: warped and masked features of E_T, and the maps -> what the network paints, (B, 3, S, S).
 
     It paints over a blurred copy of the warped source: the normalised features do not carry a stranger's colours.
     """
 
     def __init__(self, width: int):
         super().__init__()
-        self.middle = _same(4 * width + 1, 4 * width)
+        self.middle = nn.Conv2d(4 * width + 3, 4 * width, 3, 1, 1)
         self.levels = nn.ModuleList([_same(6 * width, 2 * width), _same(3 * width, width)])
         self.image = nn.Conv2d(width, 3, 3, 1, 1)
         nn.init.zeros_(self.image.weight)
         nn.init.constant_(self.image.bias, 0.0)  # type: ignore[arg-type]
 
-    def forward(self, features: list[Tensor], occlusion: Tensor, warped: Tensor) -> Tensor:
-        x = self.middle(torch.cat([features[2], occlusion.to(features[2].dtype)], 1))
+    def forward(self, features: list[Tensor], f_t: Tensor, maps: Tensor, warped: Tensor) -> Tensor:
+        """features: of E_T, warped, masked; f_t (B, 4w, S/4, S/4): the coarsest as it was; maps: OF and OM (B, 3, S/4, S/4)."""
+        x = self.middle(torch.cat([features[2], maps.to(features[2].dtype)], 1))
+        x = F.leaky_relu(adain(x, f_t), 0.2)
         for level, skip in zip(self.levels, (features[1], features[0])):
             x = level(torch.cat([up(x), skip], 1))
         return up(up(F.avg_pool2d(warped, GRID))) + self.image(x).float()
@@ -169,7 +191,8 @@ class TextureGenerator(nn.Module):
         masks = [F.interpolate(occlusion, f.shape[-2:], mode="bilinear", align_corners=False) for f in features]
         moved = [_warped(f, flow) * m.to(f.dtype) for f, m in zip(features, masks)]
         warped = _warped(source, flow)
-        image = masks[0] * warped + (1 - masks[0]) * self.image_decoder(moved, occlusion, warped)
+        new = self.image_decoder(moved, features[2], torch.cat([flow, occlusion], 1), warped)
+        image = masks[0] * warped + (1 - masks[0]) * new
         return Painted(image, flow, occlusion)
 
     def save(self, path: str | Path) -> Path:
@@ -200,39 +223,39 @@ class FrameDiscriminator(nn.Sequential):
 
 @dataclass(frozen=True)
 class TextureSet:
-    """N clips, K frames each: images (N, K, S, S, 3) uint8, landmarks (N, K, 68, 2) pixels, emotion (N, 9)."""
+    """N clips, K frames each: images (N, K, S, S, 3) uint8, landmarks (N, K, 68, 2) pixels, emotion (N, 9); partners: for each clip
+    the numbers of the same person's clips in other emotions."""
 
     images: Tensor
     landmarks: Tensor
     emotion: Tensor
+    partners: list[list[int]]
 
     @classmethod
     def load(cls, corpus, model, *, per_clip: int) -> "TextureSet":
-        """``per_clip`` frames spread over each clip, the first one among them, with the landmarks of the fitted
-        3DMM.
-        """
-        parts: list[list[Tensor]] = [[], [], []]
-        for clip in fitted_clips(corpus):
+        """``per_clip`` frames spread over each clip, the first one among them, with the landmarks of the fitted 3DMM."""
+        images, landmarks, emotion = [], [], []
+        clips = list(fitted_clips(corpus))
+        for clip in clips:
             fitted = clip.coefficients()
             index = np.linspace(0, clip.n_frames - 1, per_clip).astype(int)
             frames, fitted = torch.from_numpy(clip.frames(index)), fitted[index]
-            parts[0].append(frames)
-            parts[1].append(model.landmarks(fitted.alpha, fitted.beta, fitted.pose, frames.shape[2]))
-            parts[2].append(emotion_vector(clip.emotion, clip.intensity))
-        return cls(*[torch.stack(p) for p in parts])
+            images.append(frames)
+            landmarks.append(model.landmarks(fitted.alpha, fitted.beta, fitted.pose, frames.shape[2]))
+            emotion.append(emotion_vector(clip.emotion, clip.intensity))
+        who = [(clip.identity, clip.emotion) for clip in clips]
+        partners = [[j for j, (name, e) in enumerate(who) if name == own and e != shown] for own, shown in who]
+        return cls(torch.stack(images), torch.stack(landmarks), torch.stack(emotion), partners)
 
-    def sample(self, rng: np.random.Generator, n: int, device) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """(source image, its landmarks, wanted landmarks, emotion, true image) of ``n`` pairs of frames of one clip.
-
-        Pairs are of one clip, half of them from its first frame as in evaluation: other clips differ in light and
-        background.
-        """
-        clip = torch.from_numpy(rng.integers(len(self.images), size=n))
-        a = torch.from_numpy(rng.integers(self.images.shape[1], size=n) * (rng.random(n) < 0.5))
-        b = torch.from_numpy(rng.integers(self.images.shape[1], size=n))
-        source, target = (to_tensor(self.images[clip, k].to(device)) for k in (a, b))
-        before, after = (self.landmarks[clip, k].to(device) for k in (a, b))
-        return source, before, after, self.emotion[clip].to(device), target
+    def sample(self, rng: np.random.Generator, n: int, same_clip: float = 0.25) -> tuple[Tensor, ...]:
+        """(source image, its landmarks, wanted landmarks, emotion, true image) of ``n`` pairs, as HEF's are drawn (:class:`Pairs` of
+        :mod:`emolib.train.hef`): the source is of the same person in another emotion, or with ``same_clip`` of the drive's own clip."""
+        to = rng.integers(len(self.images), size=n)
+        own = rng.random(n) < same_clip
+        of = [c if same or not self.partners[c] else rng.choice(self.partners[c]) for c, same in zip(to.tolist(), own)]
+        first, second = (rng.integers(self.images.shape[1], size=n) for _ in range(2))
+        source, target = to_tensor(self.images[of, first]), to_tensor(self.images[to, second])
+        return source, self.landmarks[of, first], self.landmarks[to, second], self.emotion[to], target
 
 
 def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations: int = 5, lr: float = 2e-4):
@@ -250,8 +273,9 @@ def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations
     with torch.enable_grad():
         for _ in range(iterations):
             features = net.image_encoder(image)
-            occlusion = net(image, landmarks, landmarks, neutral).occlusion.detach()
-            painted = net.image_decoder(features, occlusion, image)
+            rest = net(image, landmarks, landmarks, neutral)
+            maps = torch.cat([rest.flow, rest.occlusion], 1).detach()
+            painted = net.image_decoder(features, features[2], maps, image)
             loss = (painted - image).abs().mean()
             optimizer.zero_grad()
             loss.backward()
@@ -261,32 +285,21 @@ def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations
 
 @torch.no_grad()
 def ecg_animate(
-    generator,
-    content,
-    texture,
-    model,
-    source,
-    coefficients,
-    audio,
-    emotion,
-    intensity,
-    *,
-    pose,
-    fps,
-    iterations=5,
-    chunk=16,
-) -> np.ndarray:
+    generator, content, texture, model, source, coefficients, audio, emotion, intensity, *, pose, fps, iterations=5, chunk=16,
+    closure=None,
+) -> np.ndarray:  # fmt: skip
     """The whole of ECG: one face and speech -> frames uint8 (T, S, S, 3).
 
-    generator, content: :meth:`LandmarkGenerator.load`. texture: G_T. model: the 3DMM. source: uint8 (S, S, 3) with its
-    fitted coefficients (1 row). audio (n_samples,) at 16 kHz. emotion, intensity: see
-    :func:`emolib.baselines.ecg.landmarks.emotion_vector`. pose (T, 6): head pose of each frame. fps: frames a second. iterations: of
-    one-shot tuning, 0 for none.
+    generator, content: :meth:`LandmarkGenerator.load`. texture: G_T. model: the 3DMM. source: uint8 (S, S, 3) with its fitted coefficients
+    (1 row). audio (n_samples,) at 16 kHz. emotion, intensity: see :func:`emolib.baselines.ecg.landmarks.emotion_vector`. pose (T, 6): head
+    pose of each frame. fps: frames a second. iterations: of one-shot tuning, 0 for none. closure (T,): of the lids, blinks; None: none.
     """
     device, size, n = next(texture.parameters()).device, source.shape[0], len(pose)
     coefficients, pose = coefficients.to(device), pose.to(device)
     alpha = coefficients.alpha
     marks = predict_landmarks(generator, content, model, audio, alpha, emotion, intensity, n, fps)
+    if closure is not None:
+        marks = blinking(marks, closure)
     marks = posed(model, alpha.expand(n, -1), marks, pose, size)
     before = model.landmarks(alpha, coefficients.beta, coefficients.pose, size)
     image = to_tensor(source[None]).to(device)

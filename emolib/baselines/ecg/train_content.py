@@ -1,4 +1,4 @@
-"""Training of ECG's recogniser of sound classes."""
+"""Training of ECG's recogniser of characters."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,49 +7,48 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from emolib.baselines.ecg.content import Content, content_set
-from emolib.corpus.clips import Corpus
-from emolib.errors import EmolibError
+from emolib.baselines.ecg.content import Content, spelled
+from emolib.corpus.readings import readings
+from emolib.speech.features import speech_features
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
 
 @dataclass(kw_only=True)
 class ContentTraining(Training):
-    """The recogniser of sound classes on the clips of ``corpus``, which knows its phoneme times: cross-entropy of every mel frame.
+    """The recogniser of characters on ``count`` sentences that people of no corpus read: CTC (Graves et al. 2006)."""
 
-    Clips are cut to the shortest.
-    """
-
-    corpus: Corpus
+    count: int = 400
     batch_size: int = 16
-    lr: float = 2e-3
+    lr: float = 3e-3
 
     def prepare(self) -> "ContentTraining":
-        mels, labels, classes = content_set(self.corpus)
-        if not classes:
-            raise EmolibError("the corpus knows no phoneme times; ECG then listens to the mel itself, Content(())")
-        length = min(map(len, labels))
-        self.mels = torch.from_numpy(np.stack([m[:length] for m in mels]))
-        self.labels = torch.from_numpy(np.stack([label[:length] for label in labels]))
+        pairs = [(speech_features(audio), text) for audio, text in readings(self.count, self.seed)]
+        self.heard = [torch.from_numpy(features) for features, _ in pairs]
+        self.texts = [torch.tensor(spelled(text)) for _, text in pairs]
         torch.manual_seed(self.seed)
-        net = Content(classes).train()
+        net = Content().train()
         self.models = {"content": net}
         self.optimizers = {"content": torch.optim.Adam(net.parameters(), lr=self.lr)}
         return self
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        index = torch.from_numpy(rng.integers(len(self.mels), size=self.batch_size))
-        return self.mels[index], self.labels[index]
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """Features (B, F, 768) and characters (B, L), padded; how many of each there are (B,), (B,)."""
+        index = rng.integers(len(self.heard), size=self.batch_size)
+        parts = [[rows[i] for i in index] for rows in (self.heard, self.texts)]
+        heard, texts = (pad_sequence(rows, batch_first=True) for rows in parts)
+        return heard, texts, *(torch.tensor([len(row) for row in rows]) for rows in parts)
 
-    def step(self, loop: Loop, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        heard, truth = (x.to(loop.device) for x in share(*batch))
+    def step(self, loop: Loop, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        heard, texts, moments, letters = (x.to(loop.device) for x in share(*batch))
         with loop.autocast():
             scores = loop.models["content"](heard).float()
-        loss = gather(F.nll_loss(scores.transpose(1, 2), truth, reduction="none").mean(1)).mean()
-        loop.minimize("content", loss)
-        return {"loss": loss, "accuracy": gather((scores.argmax(2) == truth).float().mean(1)).mean()}
+        lost = F.ctc_loss(scores.transpose(0, 1), texts, moments, letters, reduction="none", zero_infinity=True)
+        loss = gather(lost / letters).mean()
+        loop.minimize("content", loss, clip=5.0)
+        return {"loss": loss}
 
     def save(self, path: Path) -> None:
         self.models["content"].save(path)

@@ -23,14 +23,14 @@ from emolib.train.parallel import gather, share
 
 @dataclass(kw_only=True)
 class LandmarksTraining(Training):
-    """G_L and D_L on the clips of ``corpus`` (with fits), Eqs. 2 to 4. content: file of the content net; None: the mel itself.
+    """G_L and D_L on the clips of ``corpus`` (with fits), Eqs. 2 to 4. content: file of the content net.
 
     adjacency is that of the mean face of ``face_model``. batch_size: video frames a step.
     """
 
     corpus: Corpus
     face_model: Path
-    content: Path | None
+    content: Path
     batch_size: int
     lr: float
     lambda_ver: float
@@ -38,11 +38,11 @@ class LandmarksTraining(Training):
 
     def prepare(self) -> "LandmarksTraining":
         face = load_face_model(self.face_model)
-        self.listener = Content.load(self.content) if self.content else Content(())
+        self.listener = Content.load(self.content)
         self.data = LandmarkSet.load(self.corpus, face, self.listener)
         torch.manual_seed(self.seed)
         adjacency = delaunay_adjacency(frontal(face, torch.zeros(1, 80), torch.zeros(1, 64))[0].numpy())
-        net, judge = LandmarkGenerator(adjacency, self.listener.width), GraphDiscriminator(adjacency)
+        net, judge = LandmarkGenerator(adjacency), GraphDiscriminator(adjacency)
         self.models = {"landmarks": net.train(), "judge": judge.train()}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), lr=self.lr) for name, m in self.models.items()}
         return self

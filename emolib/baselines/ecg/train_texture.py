@@ -11,8 +11,9 @@ from torch import Tensor
 
 from emolib.baselines.ecg.texture import FrameDiscriminator, TextureGenerator, TextureSet
 from emolib.corpus.clips import Corpus
-from emolib.critics.perceptual import Perceptual
+from emolib.critics.perceptual import FaceDistance, Perceptual
 from emolib.face.loaders import load_face_model
+from emolib.train.hef import recolour
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
@@ -21,7 +22,8 @@ from emolib.train.parallel import gather, share
 class TextureTraining(Training):
     """G_T and D on pairs of frames of the clips of ``corpus`` (with fits), Eqs. 6 to 9. Sizes and weights: :class:`emolib.params.Ecg`.
 
-    net: backbone of the perceptual distance (Eq. 7).
+    net: backbone of the perceptual distance (Eq. 7); beside it stands the face net's own, as in HEF. Source and target get the same random
+    colours (Fig. 9 of Sinha et al.).
     """
 
     corpus: Corpus
@@ -43,11 +45,13 @@ class TextureTraining(Training):
         self.models = {"texture": net.train(), "judge": FrameDiscriminator(self.width).train()}
         adam: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999)}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), **adam) for name, m in self.models.items()}
-        self.perceptual = Perceptual(self.net)
+        self.perceptual, self.faces = Perceptual(self.net), FaceDistance()
         return self
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        return self.data.sample(rng, self.batch_size, "cpu")
+        source, before, after, emotion, target = self.data.sample(rng, self.batch_size)
+        source, target = recolour(rng, source, target)
+        return source, before, after, emotion, target
 
     def step(self, loop: Loop, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         generator, discriminator = loop.models["texture"], loop.models["judge"]
@@ -61,7 +65,7 @@ class TextureTraining(Training):
         with loop.autocast():
             # Its non-saturating form: the generator maximises log D instead of minimising log(1 - D).
             terms = {"adv": gather(F.softplus(-discriminator(image).float())).mean()}  # Eq. 8
-            terms["per"] = gather(self.perceptual(image, target).float()).mean()  # Eq. 7
+            terms["per"] = gather((self.perceptual(image, target) + self.faces(image, target)).float()).mean()  # Eq. 7
         terms["rec"] = gather((image - target).abs().mean((1, 2, 3))).mean()  # Eq. 6
         loss = self.lambda_rec * terms["rec"] + self.lambda_per * terms["per"] + self.lambda_adv * terms["adv"]  # Eq. 9
         loop.minimize("texture", loss, clip=10.0)
