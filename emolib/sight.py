@@ -4,7 +4,6 @@ The mesh of the 3DMM knows both faces, so it knows for every pixel of the drive 
 *and whether the source shows it*: a point that lies behind what the source's depth buffer holds (teeth behind lips, the lid of an open
 eye, the far cheek of a turned head) cannot be taken from the photograph. Neither can one that the source shows so obliquely that its
 few pixels would be stretched to a smear. Both are ``hidden``: there a generator starts from the rendering, elsewhere from the photograph.
-
 Everything is drawn at twice the side (up to :data:`FINEST` pixels) and averaged, so that lids and lips have no staircase.
 """
 
@@ -28,10 +27,8 @@ FINEST = 1024  # px: the largest side at which a mesh is drawn
 FAR = 99.0  # depth where nothing is drawn
 STRETCH = 5.0  # a triangle that covers so many times its area in the source is not seen well enough
 MOUTH, EYES = ("mouth", "teeth", "tongue"), ("socket", "eyes")  # regions of a model that lips and lids cover
-RIM, RIM_SIDE = (
-    0.018,
-    256,
-)  # of the side: how far a fit's lips and lids may be off, and lashes reach; px: at which that is looked at
+# Of the side: how far a fit's lips and lids may be off, and lashes reach; px: at which that is looked at.
+RIM, RIM_SIDE = 0.018, 256
 REACH = 8  # blocks a side at the coarsest level of the motion's continuation
 LIGHT_SIDE = 32  # px: at which the light of a photograph is compared with its rendering's
 LIGHT_RANGE = 0.7  # of its logarithm
@@ -39,9 +36,8 @@ LASHES, LONG = 0.75, 0.012  # how much darker than skin; units that they reach o
 LID = 0.02  # units: what comes down so far in a blink is one
 UNDER_LIDS = 0.85  # of what the model, which knows no shadow of lids and lashes, draws of the eyes
 INNER_LIPS = slice(60, 68)  # of the 68 landmarks
-BARED = (
-    0.035  # units by which upper teeth hang lower than the model's, whose edge ends at the lip's: people show 2 to 3 mm
-)
+# Units by which upper teeth hang lower than the model's, whose edge ends at the lip's: people show 2 to 3 mm.
+BARED = 0.035
 BEFORE_TEETH = 0.03  # units of the opened lips before what is deepest of them
 GAMMA = 2.2  # of a picture: shares of light are not shares of brightness
 FROM_WALLS = 0.15  # share of the light that reaches every place in the mouth from its walls
@@ -182,7 +178,6 @@ def bared(model: FaceModel, face: Coefficients) -> Tensor:
 
 def light_within(model: FaceModel, shape: Tensor) -> Tensor:
     """How bright the vertices (B,V,3), before the head moves, look if light comes through the opened lips alone: (B,V,1) in [0, 1].
-
     The opening is a rectangle before them; its solid angle, of the half-space's, is the light that comes in; some comes from the walls.
     """
     lips, (x, y, z) = shape[:, model.landmark_index[INNER_LIPS]], shape.split(1, 2)
@@ -251,9 +246,8 @@ def _stretched(source: Tensor, target: Tensor, triangles: Tensor) -> Tensor:
         return (b - a)[..., 0] * (c - a)[..., 1] - (b - a)[..., 1] * (c - a)[..., 0]
 
     there, here = area(source), area(target)
-    return here.abs() > STRETCH * (there * here.sign()).clamp(
-        min=0
-    )  # one that is turned away in the source has none there
+    # One that is turned away in the source has no area there.
+    return here.abs() > STRETCH * (there * here.sign()).clamp(min=0)
 
 
 def extend(flow: Tensor, mask: Tensor) -> Tensor:
@@ -289,7 +283,6 @@ def make_drive(
     model: FaceModel, source: Coefficients, target: Coefficients, sigma: Tensor, size: int, beta: Tensor | None = None
 ) -> Drive:
     """What a :class:`emolib.hef.Hef` needs to know of the frames ``target`` (B) of the person ``source`` (1 row).
-
     Skin and light (delta, gamma) are the source's, as in Eq. 7; shape, expression and pose are the target's own.
     sigma: sigma_hat (1|B, C). beta (B, 64): that of Eq. 7 where it is not the target's, see :mod:`emolib.train.hef`.
     """
@@ -318,7 +311,6 @@ def drive_of(image: Tensor, seen: Sight, style: Tensor) -> Drive:
 
 def relight(picture: Tensor, drive: Drive) -> Tensor:
     """How much brighter the photograph is than its rendering, as a logarithm (B,3,32,32), smooth, where the drive has it.
-
     picture (1|B,3,S,S). What the source shows tells it; over what it does not, the surroundings' is continued.
     """
     side = min(LIGHT_SIDE, picture.shape[-1])
