@@ -11,6 +11,7 @@ into the result); what OM hides D_T paints anew. Flow is in normalised offsets: 
 """
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -284,11 +285,11 @@ def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations
 
 
 @torch.no_grad()
-def ecg_animate(
+def ecg_frames(
     generator, content, texture, model, source, coefficients, audio, emotion, intensity, *, pose, fps, iterations=5, chunk=16,
     closure=None,
-) -> np.ndarray:  # fmt: skip
-    """The whole of ECG: one face and speech -> frames uint8 (T, S, S, 3).
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """The whole of ECG: one face and speech -> frames uint8 (t, S, S, 3), ``chunk`` at a time.
 
     generator, content: :meth:`LandmarkGenerator.load`. texture: G_T. model: the 3DMM. source: uint8 (S, S, 3) with its fitted coefficients
     (1 row). audio (n_samples,) at 16 kHz. emotion, intensity: see :func:`emolib.baselines.ecg.landmarks.emotion_vector`. pose (T, 6): head
@@ -304,9 +305,13 @@ def ecg_animate(
     before = model.landmarks(alpha, coefficients.beta, coefficients.pose, size)
     image = to_tensor(source[None]).to(device)
     net = one_shot(texture, image, before, iterations) if iterations else texture
-    vector, frames = emotion_vector(emotion, intensity).to(device), []
+    vector = emotion_vector(emotion, intensity).to(device)
     for after in marks.split(chunk):
         b = len(after)
         painted = net(image.expand(b, -1, -1, -1), before.expand(b, -1, -1), after, vector.expand(b, -1)).image
-        frames.append(to_frames(painted))
-    return np.concatenate(frames)
+        yield to_frames(painted)
+
+
+def ecg_animate(*parts, **options) -> np.ndarray:
+    """All of :func:`ecg_frames`, (T, S, S, 3)."""
+    return np.concatenate(list(ecg_frames(*parts, **options)))
