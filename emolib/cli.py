@@ -73,6 +73,12 @@ def _add_talk(commands) -> None:
     talk.add_argument(
         "--ears", metavar="FILE", help="an audio encoder for --emotion-audio (default: that of the weights)"
     )
+    talk.add_argument(
+        "--method",
+        default="ours",
+        choices=("ours", "ecg"),
+        help="ours: Xu et al. 2023; ecg: the baseline (Sinha et al. 2022)",
+    )
     talk.add_argument("--weights", metavar="FOLDER", help="folder of weights (default: those that ship)")
     talk.add_argument("--json", action="store_true", help="print the answer as JSON")
 
@@ -159,6 +165,17 @@ def _emotion(args):
     return EmotionCondition(*given)
 
 
+def _talker(method: str):
+    """The class behind ``--method``; the other one's modules are not loaded."""
+    if method == "ecg":
+        from emolib.baselines.ecg.talk import EcgTalker
+
+        return EcgTalker
+    from emolib.talker import Talker
+
+    return Talker
+
+
 def _talk(args) -> None:
     if args.audio is not None and args.text is not None:
         raise EmolibError("both --audio and --text were given; the voice comes from one of them")
@@ -167,7 +184,6 @@ def _talk(args) -> None:
     arguments.seconds(args.transition, "transition")
     check_output(args.out, [".mp4"], (args.source, args.audio, args.emotion_image, args.emotion_audio))
     from emolib.request import check
-    from emolib.talker import Talker
 
     emotion, source, audio = _emotion(args), args.source, args.audio
     if source is None or audio is None:
@@ -184,7 +200,7 @@ def _talk(args) -> None:
     )  # fmt: skip
     for note in request.notes:
         print(f"emolib: {note}", file=sys.stderr)
-    machine = Talker.load(args.weights, ears=args.ears)
+    machine = _talker(args.method).load(args.weights, ears=args.ears)
     from tqdm import tqdm
 
     with tqdm(unit="frame", disable=not sys.stderr.isatty()) as bar:

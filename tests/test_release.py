@@ -1,6 +1,5 @@
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -85,8 +84,8 @@ def test_a_failed_release_leaves_the_one_before(trained):
 
 def test_a_release_knows_which_code_made_it(trained, monkeypatch):
     root, target = trained
-    for source in SOURCES.values():
-        module = MAKERS[Path(source).name][0]
+    for name, source in SOURCES.items():
+        module = MAKERS[name][0]
         record = {"weights": file_digest(root / source), "code": code(module), "history": []}
         record_path(root / source).write_text(json.dumps(record))
     release(root, target)

@@ -84,7 +84,7 @@ def trainings(folder: Path, steps: int = 1):
     made_for = towers | {"eac": weights / "eac.safetensors", "size": SIZE}
     yield "hef", lambda: HefTraining(**made_for, **widths)
     yield "hef_paper", lambda: HefTraining(**made_for, **widths | {"detail": False, "mesh_motion": False})
-    yield "content", lambda: ContentTraining(corpus=films, batch_size=2, **shared)
+    yield "content", lambda: ContentTraining(count=4, batch_size=2, **shared)
     ecg = shared | {"corpus": fits, "face_model": face, "lr": 1e-3, "batch_size": 4}
     content = weights / "content.safetensors"
     yield "landmarks", lambda: LandmarksTraining(content=content, lambda_ver=1.0, lambda_gan=0.5, **ecg)

@@ -30,6 +30,8 @@ SOURCES = {
     "clip.safetensors": "data/03_critics/clip.safetensors",
     "eac.safetensors": "data/04_eac/full/eac.safetensors",
     "hef.safetensors": "data/05_hef/full/hef.safetensors",
+    "ecg_landmarks.safetensors": "data/06_ecg/landmarks.safetensors",
+    "ecg_texture.safetensors": "data/06_ecg/texture.safetensors",
 }
 CONVERTER = "data/pretrained/converter/eac.safetensors"
 BESIDE = (
@@ -44,6 +46,8 @@ MAKERS = {
     "clip.safetensors": ("emolib.train.ame", "emolib.train.crowd"),
     "eac.safetensors": ("emolib.train.eac", "emolib.train.acted"),
     "hef.safetensors": ("emolib.train.hef",),
+    "ecg_landmarks.safetensors": ("emolib.baselines.ecg.train_landmarks",),
+    "ecg_texture.safetensors": ("emolib.baselines.ecg.train_texture",),
     WEIGHTS.name: ("emolib.train.dense",),
     SHIPPED: ("synthface.build",),
 }
@@ -88,7 +92,9 @@ def release(root: Path, target: Path) -> dict:
     made["clip.safetensors"] = made["clip.safetensors"] or _judged(root / SOURCES["clip.safetensors"])
     manifest["code"] = {name: made.get(name) or before.get((name, digest)) for name, digest in files.items()}
     manifest["params"] = asdict(params)
-    metrics = {s: root / "reports" / s / "measures.json" for s in ("03_critics", "04_eac/full", "05_hef/full")}
+    metrics = {
+        s: root / "reports" / s / "measures.json" for s in ("03_critics", "04_eac/full", "05_hef/full", "06_ecg")
+    }
     measured = {s: json.loads(p.read_text()) for s, p in metrics.items() if p.is_file()}
     if converter:  # 04 then measures another one
         measured = {s: m for s, m in measured.items() if s != "04_eac/full"} | {"converter": converter["measured"]}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from emolib.errors import EmolibError
+from emolib.layers import Dropout
 from emolib.media.audio import mel_windows
 from emolib.speech.features import RATE, WIDTH, speech_features
 from emolib.weights import load_into, load_weights, save_weights
@@ -28,9 +29,9 @@ class Content(nn.Module):
     def __init__(self, width: int = 128):
         super().__init__()
         self.config = {"width": width}
-        self.first = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 2 * width), nn.ReLU(), nn.Dropout(0.2))
+        self.first = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 2 * width), nn.ReLU(), Dropout(0.2))
         self.context = nn.GRU(2 * width, width, batch_first=True, bidirectional=True)
-        self.last = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * width, CHARACTERS))
+        self.last = nn.Sequential(Dropout(0.2), nn.Linear(2 * width, CHARACTERS))
 
     def forward(self, heard: Tensor) -> Tensor:
         return self.last(self.context(self.first(heard))[0]).log_softmax(2)
