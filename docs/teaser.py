@@ -13,7 +13,7 @@ from emolib.request import check
 from emolib.talker import Talker
 
 HERE = Path(__file__).resolve().parent
-MOMENT = 1.04  # s into the sentence
+MOMENT = 0.56  # s into the sentence
 CELL = 256
 
 

@@ -36,12 +36,13 @@ def native_side(hef: Hef, side: float) -> int:
 
 
 def warp_sharp(image: Tensor, flow: Tensor) -> Tensor:
-    """:func:`emolib.layers.warp`, bicubic: a photograph that moves between its pixels keeps its detail."""
+    """:func:`emolib.layers.warp` of an image in [0, 1], bicubic: a photograph that moves between its pixels keeps its detail."""
     side = flow.shape[-1]
     place = (torch.arange(side, device=flow.device) + 0.5) * (2 / side) - 1
     grid = torch.stack(torch.meshgrid(place, place, indexing="xy"), -1) + flow.permute(0, 2, 3, 1)
     image = image.expand(len(flow), -1, -1, -1)
-    return F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    moved = F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return moved.clamp(0, 1)  # it overshoots at edges
 
 
 class Portrait:
