@@ -182,6 +182,17 @@ def test_a_portrait_at_rest_is_the_photograph(model):
     assert -10 * (made - photograph).square().mean().log10() > 40  # dB
 
 
+def test_a_photograph_of_hard_edges_has_a_colour_everywhere(model):
+    """A chequerboard, where bicubic interpolation overshoots: every pixel of a moved one is a colour."""
+    hef, _, _ = portrait(model)
+    side = 4 * SIZE
+    place = torch.arange(side) // 8
+    board = ((place[:, None] + place) % 2).float().expand(1, 3, -1, -1)
+    turned = acting(model, jawOpen=0.8, browInnerUp=1.0).replace(pose=torch.tensor([[0.05, 0.1, 0.02, 0, 0, 0]]))
+    made = Portrait(hef, model, board, Coefficients.zeros(1)).frames(turned, torch.zeros(1, SIGMA))
+    assert made.isfinite().all() and made.min() >= 0 and made.max() <= 1
+
+
 def test_a_portrait_that_moves_keeps_its_detail(model):
     hef, photograph, still = portrait(model)
     target = Coefficients.zeros(1).replace(pose=torch.tensor([[0.0, 0.0, 0.0, 0.1, 0.0, 0.0]]))
