@@ -88,12 +88,13 @@ def level(audio, start, end):
 
 
 def pitch(audio):
-    """Median F0, Hz."""
-    import librosa
-
-    hertz = librosa.yin(audio, fmin=60, fmax=500, sr=16000)
-    loud = librosa.feature.rms(y=audio)[0][: len(hertz)]
-    return float(np.median(hertz[loud > 0.3 * loud.max()]))
+    """Median F0, Hz, of the loud frames: where their autocorrelation is highest between 60 and 500 Hz."""
+    frames = np.lib.stride_tricks.sliding_window_view(audio, 1024)[::256]
+    power = (frames**2).mean(1)
+    loud = frames[power > 0.1 * power.max()] * np.hanning(1024)
+    alike = np.fft.irfft(np.abs(np.fft.rfft(loud, 2048)) ** 2)
+    lags = np.arange(16000 // 500, 16000 // 60)
+    return float(np.median(16000 / lags[alike[:, lags].argmax(1)]))
 
 
 @needs_model
