@@ -58,6 +58,16 @@ def _at_rate(rows: Tensor, n_frames: int, fps: Fraction) -> Tensor:
     return torch.lerp(rows[low], rows[high], (place - low)[:, None].to(rows))
 
 
+def behaviour(request: Request, own: Tensor) -> tuple[Tensor, np.ndarray | None]:
+    """What no voice tells: the head pose of each frame (T, 6) for a portrait in ``own`` (1, 6), and how far lids close (T,), if asked."""
+    moving, blinking = np.random.default_rng(request.seed).spawn(2)  # so that a longer voice begins like a shorter one
+    n_frames = frame_count(request.voice.n_samples, request.fps)
+    pose = own.expand(n_frames, -1)
+    if request.pose == "generated":
+        pose = pose + torch.from_numpy(head_motion(request.voice.log_mel, n_frames, request.fps, moving)).to(pose)
+    return pose, blinks(n_frames, float(request.fps), blinking) if request.blinks else None
+
+
 class Talker:
     """The three systems and the face model, loaded and checked. Use :meth:`load`."""
 
@@ -167,22 +177,15 @@ class Talker:
 
         EAC's beta is absolute (a neutral face is 0), so an expression that the portrait has is replaced, not added to.
         """
-        moving, blinking = np.random.default_rng(request.seed).spawn(
-            2
-        )  # so that a longer voice begins like a shorter one
-        log_mel, n_samples = request.voice.log_mel, request.voice.n_samples
+        n_samples = request.voice.n_samples
         n_frames = frame_count(n_samples, request.fps)
         heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
         beta, sigma = predict(self.eac, heard, *self.told(request, len(heard)), style=self.style(request.style))
         beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
         beta = within_reach(self.model, beta)
-        motion = head_motion(log_mel, n_frames, request.fps, moving)
-        closure = blinks(n_frames, float(request.fps), blinking)
-        if request.blinks:
+        pose, closure = behaviour(request, own.pose)
+        if closure is not None:
             beta = add_blinks(self.model, beta, closure)
-        pose = own.pose.expand(n_frames, -1)
-        if request.pose == "generated":
-            pose = pose + torch.from_numpy(motion).to(pose)
         return own.expand(n_frames).replace(beta=beta, pose=pose), sigma
 
     def _heard(self, voice: Voice):

@@ -90,7 +90,7 @@ ALLOWED = {
     "corpus": "errors files fingerprint emotions params media speech face synthface critics",
     "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics hearing ame eac hef reenact sight "
     "corpus",
-    "baselines": "errors emotions weights prompts words media speech face layers critics motion request talker corpus train",
+    "baselines": "errors emotions weights prompts words media speech face layers critics request talker corpus train",
     "pipeline": "errors files fingerprint params weights media face metrics critics ame eac hef portrait sight reenact "
     "corpus train baselines",
     "__main__": "emolib signals cli",

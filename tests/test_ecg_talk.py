@@ -31,7 +31,7 @@ def weights(tmp_path_factory):
     TextureGenerator(8).save(folder / talk.TEXTURE)
     model.save(folder / SHIPPED)
     files = {name: sha256(folder / name) for name in (talk.LANDMARKS, talk.TEXTURE, SHIPPED)}
-    (folder / "manifest.json").write_text(json.dumps({"files": files}))
+    (folder / "manifest.json").write_text(json.dumps({"files": files, "params": {"base": {"size": 64}}}))
     return folder
 
 
@@ -73,6 +73,10 @@ def test_what_ecg_cannot_do_is_one_sentence(weights, files, capsys, options, sai
 @pytest.mark.parametrize(("word", "name"), [("happy", "happy"), ("rage", "angry"), ("scornful", "contempt")])
 def test_words_of_the_eight_emotions(files, word, name):
     assert talk.emotion_class(check("me.png", "voice.wav", word)) == name
+
+
+def test_the_face_is_made_at_the_side_of_its_training(weights):
+    assert talk.EcgTalker.load(weights).size == 64
 
 
 def test_weights_of_another_method_are_refused(files, tmp_path):

@@ -10,28 +10,25 @@ from emolib.baselines.ecg.landmarks import LandmarkGenerator
 from emolib.baselines.ecg.texture import TextureGenerator, ecg_frames
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
-from emolib.face.behaviour import blinks
 from emolib.face.fitting import fit_image
 from emolib.face.loaders import SHIPPED, load_face_model
-from emolib.media.audio import frame_count
-from emolib.motion import head_motion
 from emolib.prompts import NOUNS, WORDS
 from emolib.request import Request
-from emolib.talker import Talker
+from emolib.talker import Talker, behaviour
 from emolib.weights import PRETRAINED, verify
 from emolib.words import Understood
 
 LANDMARKS, TEXTURE = "ecg_landmarks.safetensors", "ecg_texture.safetensors"
-SIDE = 128  # px: of the crops that the shipped G_T learnt from
+SIDE = 128  # px: of the crops that G_T learnt from, where its manifest does not say
 ONE_SHOT = 5  # iterations on the portrait (Sec. 4.1)
 
 
 class EcgTalker(Talker):
-    """ECG behind the interface of :class:`emolib.talker.Talker`. The face is made at :data:`SIDE` and enlarged. Use :meth:`load`."""
+    """ECG behind the interface of :class:`emolib.talker.Talker`. The face is made at ``size`` px, at which G_T learnt. Use :meth:`load`."""
 
-    def __init__(self, generator, content, texture, model):
+    def __init__(self, generator, content, texture, model, size: int = SIDE):
         self.device = torch.device("cpu")
-        self.parts, self.model = (generator, content, texture), model
+        self.parts, self.model, self.size = (generator, content, texture), model, size
 
     @classmethod
     def load(cls, folder: str | Path | None = None, device: str = "cpu", ears: str | Path | None = None) -> "EcgTalker":
@@ -40,9 +37,9 @@ class EcgTalker(Talker):
         if ears is not None:
             raise EmolibError("ECG takes no emotion from a voice; leave out --ears, or --method ecg")
         folder = Path(folder) if folder is not None else PRETRAINED
-        verify(folder, (LANDMARKS, TEXTURE, SHIPPED))
+        made_with = verify(folder, (LANDMARKS, TEXTURE, SHIPPED)).get("params", {})
         parts = *LandmarkGenerator.load(folder / LANDMARKS), TextureGenerator.load(folder / TEXTURE)
-        return cls(*parts, load_face_model(folder / SHIPPED))
+        return cls(*parts, load_face_model(folder / SHIPPED), made_with.get("base", {}).get("size", SIDE))
 
     def placed(self, request: Request) -> Request:
         """``request`` as it is. EmolibError if its emotion is none of the eight that ECG knows."""
@@ -54,19 +51,14 @@ class EcgTalker(Talker):
     def frames(self, request: Request) -> Iterator[np.ndarray]:
         """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
         landmarks = request.faces[request.face - 1].landmarks
-        alignment = Alignment.from_landmarks(landmarks, SIDE)
+        alignment = Alignment.from_landmarks(landmarks, self.size)
         crop = np.array(alignment.crop(request.image))
         own = fit_image(self.model, crop, alignment.points(landmarks)).coefficients
-        n_frames, fps = frame_count(request.voice.n_samples, request.fps), float(request.fps)
-        moving, blinking = np.random.default_rng(request.seed).spawn(2)
-        pose = own.pose.expand(n_frames, -1)
-        if request.pose == "generated":
-            pose = pose + torch.from_numpy(head_motion(request.voice.log_mel, n_frames, request.fps, moving)).to(pose)
-        closure = blinks(n_frames, fps, blinking) if request.blinks else None
+        pose, closure = behaviour(request, own.pose)
         audio = np.concatenate(list(request.voice.blocks()))
         made = ecg_frames(
             *self.parts, self.model, crop, own, audio, emotion_class(request), request.intensity,
-            pose=pose, fps=fps, iterations=ONE_SHOT, closure=closure,
+            pose=pose, fps=float(request.fps), iterations=ONE_SHOT, closure=closure,
         )  # fmt: skip
         for faces in made:
             for face in faces:
