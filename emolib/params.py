@@ -28,6 +28,9 @@ VIEWS = ("front", "down", "top", "left_30", "left_60", "right_30", "right_60")  
 EAC_VARIANTS, EAC_COMPARED = ("full", "wo_emo", "onehot", "lm", "mlp", "gru"), ("full", "onehot", "lm")
 HEF_ABLATIONS = ("short", "wo_res", "wo_hie", "plain", "plain_wo_res", "plain_wo_hie")
 HEF_VARIANTS, HEF_COMPARED = ("full", *HEF_ABLATIONS), ("full",)
+# The rows of Tables 3 and 4 of Sinha et al. that need a training of their own.
+ECG_ABLATIONS = ("wo_graph", "wo_skips", "wo_omega", "wo_gan", "wo_emotion")
+PRECISIONS = ("no", "bf16", "fp16", "auto")  # auto: bf16 where a GPU has it, fp16 on other GPUs, no on CPUs
 
 
 def section_types() -> dict[str, type]:
@@ -55,7 +58,10 @@ class Base:
     seed: int = number(7, 0, 2**31 - 1, "the one seed every random draw comes from")
     size: int = choice(128, (32, 64, 128, 256, 512, 1024), "side of the aligned face crop, pixels")
     device: str = choice("auto", ("auto", "cpu", "cuda"), "auto takes a GPU where there is one")
-    precision: str = choice("no", ("no", "bf16", "fp16"), "mixed precision of training (accelerate)")
+    precision: str = choice("no", PRECISIONS, "mixed precision of training; auto: what the device is fast in")
+    lpips: str = choice(
+        "any", ("any", "pretrained"), "LPIPS without its ImageNet backbone: said in its name, or refused"
+    )
     face_model: str = text(
         "", "file of another face model (npz, BFM09's .mat, the ICT kit's folder); none: the shipped one"
     )
@@ -92,7 +98,7 @@ class Data:
 class Fitting:
     iterations: int = number(4, 1, 1000, "Gauss-Newton iterations of the landmark term")
     photometric: int = number(15, 0, 10000, "photometric iterations for a single image (0: landmarks and colour only)")
-    workers: int = number(2, 1, 256, "processes that fit clips side by side")
+    workers: int = number(2, 0, 256, "processes that fit clips side by side (0: one a core)")
     turned_people: int = number(4, 1, 1000, "people whose heads are fitted at all angles, 16 portraits each")
 
 
@@ -151,6 +157,9 @@ class Eac(Section):
         ("one", "all"),
         "of a clip in a step: one of text, audio, image (ours, a third of the work) or all (Eq. 2)",
     )
+    reading: bool = choice(True, (True, False), "the head of Eq. 4 also reads sigma_hat (ours; the paper: false)")
+    pe_scale: float = number(0.2, 0.0, 10.0, "weight of the positional encoding beside the tokens (ours; the paper: 1)")
+    relative: bool = choice(True, (True, False), "L_emo in lengths of phi_emo(I) (ours; the paper: false)")
     converter: str = choice(
         "shipped",
         ("shipped", "trained"),
@@ -181,7 +190,7 @@ class Hef(Section):
     detail: bool = choice(True, (True, False), "carry the warped source's own bands (ours; the paper: false)")
     mesh_motion: bool = choice(True, (True, False), "flows refine the mesh's motion (ours; the paper: false)")
     lr: float = number(2e-3, 1e-7, 1.0, "Adam learning rate (Sec. 4.1)")
-    precision: str = choice("bf16", ("no", "bf16", "fp16"), "mixed precision of this stage: convolutions gain most")
+    precision: str = choice("auto", PRECISIONS, "mixed precision of this stage: convolutions gain most")
     ema: float = number(0.98, 0.0, 0.99999, "decay of the averaged weights")
     lambda_rec: float = number(5.0, 0.0, 1e4, "Eq. 11")
     lambda_p: float = number(5.0, 0.0, 1e4, "Eq. 11")
@@ -199,8 +208,11 @@ class Hef(Section):
 
 @dataclass(frozen=True)
 class Ecg:
-    content_steps: int = number(200, 1, 10**7, "steps of the sound-class recogniser that stands for DeepSpeech")
-    landmark_steps: int = number(300, 1, 10**7, "steps of the landmark generator G_L")
+    ablations: tuple[str, ...] = texts(
+        ("wo_graph", "wo_emotion"), "rows of Tables 3 and 4 of Sinha et al. beside ours", choices=ECG_ABLATIONS
+    )
+    content_steps: int = number(200, 1, 10**7, "steps of the reader of characters that stands for DeepSpeech")
+    landmark_steps: int = number(1200, 1, 10**7, "steps of the landmark generator G_L")
     landmark_batch: int = number(64, 1, 4096, "video frames a step of G_L (Sec. 4.1 of Sinha et al.: 256)")
     texture_steps: int = number(120, 1, 10**7, "steps of the texture generator G_T")
     texture_batch: int = number(4, 1, 512, "pairs of frames a step of G_T (Sec. 4.1: 4)")

@@ -40,14 +40,14 @@ from tqdm import tqdm
 
 from emolib.files import replacing, write_atomic
 from emolib.fingerprint import code, file_digest, fingerprint
-from emolib.train.parallel import average_gradients, rank, share_statistics, world
+from emolib.train.parallel import average_gradients, mixed, rank, share_statistics, world
 
 
 @dataclass(kw_only=True)
 class Training:
     """What one system brings to the loop. Fields, those of subclasses too, are numbers, texts, paths or have a ``digest()``.
 
-    steps: of the optimiser. seed: of every random draw. ema: decay of the averaged weights, 0 for none. precision: no, bf16 or fp16.
+    steps: of the optimiser. seed: of every random draw. ema: decay of the averaged weights, 0 for none. precision: of :func:`mixed`.
     ``models`` and ``optimizers`` are set by :meth:`prepare`; an optimiser of name n trains the model of name n.
     """
 
@@ -98,7 +98,7 @@ class Loop:
         self, training: Training, *, checkpoints: Path, mark: str = "", device: str = "auto",
         checkpoint_every: int = 100, log_every: int = 10, warm_start_every: float = math.inf,
     ):  # fmt: skip
-        self.accelerator = Accelerator(mixed_precision=training.precision, cpu=device == "cpu")
+        self.accelerator = Accelerator(mixed_precision=mixed(training.precision, device), cpu=device == "cpu")
         self.training, self.steps, self.mark = training, training.steps, mark
         # Not wrapped for several processes: a batch is shared and gradients are averaged by emolib.train.parallel.
         prepared = {k: self.accelerator.prepare_model(m, evaluation_mode=True) for k, m in training.models.items()}

@@ -22,6 +22,15 @@ def rank() -> int:
     return dist.get_rank() if world() > 1 else 0
 
 
+def mixed(precision: str, device: str) -> str:
+    """``precision``: no, bf16 or fp16; for auto what ``device`` is fast in: a GPU without bf16 (V100) takes fp16, a CPU none."""
+    if precision != "auto":
+        return precision
+    if device == "cpu" or not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
 def rows(count: int) -> slice:
     """This process's rows of ``count``. Raises ValueError unless they are as many for every process."""
     if count % world():
