@@ -12,7 +12,6 @@ Training is in :mod:`emolib.train.eac`.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,14 +22,12 @@ from torch import Tensor, nn
 
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
-from emolib.hearing import FPS, AudioEncoder, SoundMlp, heard_size, sinusoids, transformer
+from emolib.hearing import AudioEncoder, SoundMlp, heard_size, sinusoids, transformer
 from emolib.layers import Dropout
-from emolib.media.audio import mel_windows
 from emolib.speech.ears import EARS
 from emolib.weights import load_into, load_weights, save_weights
 
 BETA = 64
-PE_SCALE = 0.2  # of the positional encoding beside tokens of unit size: who speaks when matters less than what is heard
 
 
 class Variant(NamedTuple):
@@ -106,6 +103,9 @@ class Eac(nn.Module):
     frames: T of training, the length :func:`predict` works in.
     dim, depth, heads, dropout: of Phi. audio_depth: layers of the audio encoder (there: ``heads``, ``dropout``, ``dim``, too).
     style: numbers that say how a person expresses (0, the paper's: none do).
+    reading: whether the head of Eq. 4 also reads sigma_hat (ours; the paper: False): through attention alone, a short training leaves the
+    intensity unheard. pe_scale: of the positional encoding beside tokens of unit size (the paper: 1); a fifth lets what is heard weigh more
+    than where it stands.
     """
 
     beta_mean: Tensor
@@ -127,6 +127,8 @@ class Eac(nn.Module):
         dropout: float = 0.1,
         audio_depth: int = 2,
         style: int = 0,
+        reading: bool = True,
+        pe_scale: float = 0.2,
     ):
         super().__init__()
         if variant not in VARIANTS:
@@ -139,8 +141,7 @@ class Eac(nn.Module):
         if self.encoding == "onehot":
             embedding_dim = self.config["embedding_dim"] = len(EMOTIONS)
         self.audio_mlp = SoundMlp(audio, window, dim, dropout)  # MLP(A)
-        # Ours: the head of Eq. 4 also reads sigma_hat. Through attention alone, a short training leaves the intensity unheard.
-        self.read = nn.Linear(dim, dim)
+        self.read = nn.Linear(dim, dim) if reading else None
         self.emotion_mlp = _mlp(embedding_dim, 2 * dim, dim)  # MLP(z_emo)
         self.intensity = nn.Parameter(torch.randn(dim) * 0.5)  # sigma_base
         self.phi: nn.Module
@@ -177,7 +178,7 @@ class Eac(nn.Module):
     def forward(self, windows: Tensor, z_emo: Tensor, mu: Tensor, style: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(beta_hat (B,T,64), sigma_hat (B,C)) for windows of sound (B,T,W,C_A), emotion codes (B,D), intensities (B,) and styles (B,S),
         by default the average one. Of 25 frames a second the stretch may be given that the windows are cut from, see
-        :meth:`Windows.stretch`.
+        :meth:`emolib.hearing.Windows.stretch`.
 
         Windows that all M modalities of a clip share (Eq. 2) may be given once: with B/M rows each is taken M times in a row.
         """
@@ -190,8 +191,10 @@ class Eac(nn.Module):
                 emotion
                 + self.style_mlp(z_emo.new_zeros(len(z_emo), self.config["style"]) if style is None else style)[:, None]
             )
-        tokens = self.phi(tokens + PE_SCALE * sinusoids(tokens.shape[1], tokens.shape[2], tokens.device) + emotion)
-        return self.beta_mean + self.beta_std * self.beta_mlp(tokens[:, 1:] + self.read(tokens[:, :1])), tokens[:, 0]
+        places = self.config["pe_scale"] * sinusoids(tokens.shape[1], tokens.shape[2], tokens.device)
+        tokens = self.phi(tokens + places + emotion)
+        read = tokens[:, 1:] if self.read is None else tokens[:, 1:] + self.read(tokens[:, :1])
+        return self.beta_mean + self.beta_std * self.beta_mlp(read), tokens[:, 0]
 
     def embed_audio(self, heard) -> Tensor:
         """e_audio (B,D) of features (B,F,C_A) of any length: the mean over stretches as long as those of training.
@@ -252,38 +255,6 @@ def mix(codes: Tensor, shares: Sequence[float] | Tensor | None = None) -> Tensor
     return F.normalize(weights.to(codes) @ codes, dim=-1)
 
 
-class Windows:
-    """Windows of sound (n_frames, W, C_A) for ``eac``, made slice by slice from what it ``heard`` (F,C_A), so that long speech needs no
-    more memory.
-
-    heard: an array, or a :class:`emolib.speech.ears.Passing`.
-    """
-
-    def __init__(self, eac: Eac, heard, n_frames: int, fps: Fraction | float):
-        self.heard, self.n_frames, self.fps = heard, n_frames, fps
-        self.width, self.rate = eac.heard[0], EARS[eac.config["audio"]].rate
-
-    @classmethod
-    def of(cls, eac: Eac, audio: np.ndarray, n_frames: int, fps: Fraction | float) -> "Windows":
-        """Of a sound (n,) at 16 kHz."""
-        return cls(eac, EARS[eac.config["audio"]].hear(audio), n_frames, fps)
-
-    def __len__(self) -> int:
-        return self.n_frames
-
-    def __getitem__(self, frames: slice) -> np.ndarray:
-        start, stop, _ = frames.indices(self.n_frames)
-        return mel_windows(self.heard, stop - start, self.fps, self.width, start, self.rate)
-
-    def stretch(self, frames: slice) -> np.ndarray:
-        """What is heard (F,C_A) from the first feature of these windows to the last, beyond the ends repeated as there; at 25 frames a
-        second they overlap so evenly that the net needs no more (:meth:`emolib.hearing.SoundMlp.forward`)."""
-        start, stop, _ = frames.indices(self.n_frames)
-        length = self.width + (stop - start - 1) * self.rate // FPS
-        first = round((start + 0.5) * self.rate / FPS - self.width / 2)
-        return self.heard[np.clip(first + np.arange(length), 0, len(self.heard) - 1)]
-
-
 def _told(eac: Eac, windows: Tensor, z_emo: Tensor, mu: Tensor, style: Tensor | None) -> tuple[Tensor, Tensor]:
     """(beta (T,64), sigma (T,C)) of one window (T,W,C_A) whose frames have their own codes (T,D), intensities (T,), in one style (S,).
 
@@ -308,7 +279,7 @@ def predict_chunks(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields (beta (n,64), sigma (n,C)), in order, for speech of any length; what it holds is bounded by one window.
 
-    windows: windows of sound (N,W,C_A) about the video frames, or :class:`Windows`. z_emo: (D,) or a
+    windows: windows of sound (N,W,C_A) about the video frames, or :class:`emolib.hearing.Windows`. z_emo: (D,) or a
     timeline (N,D). mu: a number or (N,). style: (S,).
     window: frames a pass, T of training by default; successive passes are blended
     linearly over ``overlap`` frames. Raises :class:`EmolibError` for an intensity outside 1 to 3 and for wrong windows.

@@ -1,5 +1,6 @@
-"""What of the converter hears: MLP(A) of Eq. 3, and AME's learned audio encoder (Xu et al. 2023, Sec. 3.2, 3.3)."""
+"""What of the converter hears: windows of sound, MLP(A) of Eq. 3, and AME's learned audio encoder (Xu et al. 2023, Sec. 3.2, 3.3)."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from emolib.errors import EmolibError
 from emolib.layers import Dropout
+from emolib.media.audio import mel_windows
 from emolib.speech.ears import EARS
 from emolib.weights import load_weights
 
@@ -139,3 +141,35 @@ def hear_with(eac, ears: str | Path) -> None:
     device = eac.beta_mean.device
     eac.audio = encoder_of(eac.config, statistics=True).to(device).eval().requires_grad_(False)
     eac.audio.load_state_dict(state)
+
+
+class Windows:
+    """Windows of sound (n_frames, W, C_A) for ``eac``, made slice by slice from what it ``heard`` (F,C_A), so that long speech needs no
+    more memory.
+
+    heard: an array, or a :class:`emolib.speech.ears.Passing`.
+    """
+
+    def __init__(self, eac, heard, n_frames: int, fps: Fraction | float):
+        self.heard, self.n_frames, self.fps = heard, n_frames, fps
+        self.width, self.rate = eac.heard[0], EARS[eac.config["audio"]].rate
+
+    @classmethod
+    def of(cls, eac, audio: np.ndarray, n_frames: int, fps: Fraction | float) -> "Windows":
+        """Of a sound (n,) at 16 kHz."""
+        return cls(eac, EARS[eac.config["audio"]].hear(audio), n_frames, fps)
+
+    def __len__(self) -> int:
+        return self.n_frames
+
+    def __getitem__(self, frames: slice) -> np.ndarray:
+        start, stop, _ = frames.indices(self.n_frames)
+        return mel_windows(self.heard, stop - start, self.fps, self.width, start, self.rate)
+
+    def stretch(self, frames: slice) -> np.ndarray:
+        """What is heard (F,C_A) from the first feature of these windows to the last, beyond the ends repeated as there; at 25 frames a
+        second they overlap so evenly that the net needs no more (:meth:`emolib.hearing.SoundMlp.forward`)."""
+        start, stop, _ = frames.indices(self.n_frames)
+        length = self.width + (stop - start - 1) * self.rate // FPS
+        first = round((start + 0.5) * self.rate / FPS - self.width / 2)
+        return self.heard[np.clip(first + np.arange(length), 0, len(self.heard) - 1)]

@@ -6,9 +6,9 @@ A clip is a :class:`emolib.corpus.clips.Clip`; ``ame`` an :class:`emolib.ame.Ame
 import torch
 from torch import Tensor
 
-from emolib.eac import Eac, Windows, emotion_code, predict
-from emolib.emotions import EMOTIONS
+from emolib.eac import Eac, emotion_code, predict
 from emolib.face.model import Coefficients
+from emolib.hearing import Windows
 from emolib.media.pictures import to_tensor
 from emolib.speech.ears import EARS
 
@@ -29,14 +29,3 @@ def condition(eac: Eac, ame, clip, modality: str = "text") -> Tensor:
     if modality == "image":
         return ame.image(to_tensor(clip.frames([clip.n_frames // 2])))[0].float()
     return emotion_code(eac, ame, clip.emotion)
-
-
-def emotion_codes(eac: Eac, ame, clips) -> dict[str, tuple[Tensor, Tensor]]:
-    """The fixed EAC's (beta_hat (T,64), sigma_hat (T,C)) of every clip, by clip_id; the emotion is told by the label as text."""
-    words = {emotion: emotion_code(eac, ame, emotion) for emotion in EMOTIONS}
-    found = {}
-    for clip in clips:
-        windows = Windows.of(eac, clip.audio(), clip.n_frames, clip.fps)
-        beta, sigma = predict(eac, windows, words[clip.emotion], clip.intensity)
-        found[clip.clip_id] = (beta.cpu(), sigma.cpu())
-    return found

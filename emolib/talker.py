@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from emolib.ame import Ame
-from emolib.eac import Eac, Windows, emotion_code, mix, predict
+from emolib.eac import Eac, emotion_code, mix, predict
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.behaviour import blinks
@@ -27,7 +27,7 @@ from emolib.face.landmarker import WEIGHTS as FACE_NET
 from emolib.face.landmarks import Face
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
-from emolib.hearing import hear_with
+from emolib.hearing import Windows, hear_with
 from emolib.hef import Hef
 from emolib.media.audio import frame_count
 from emolib.media.pictures import Source, to_frames, to_tensor

@@ -78,20 +78,20 @@ ALLOWED = {
     "layers": "",
     "critics": "errors files emotions weights compat media speech face metrics layers",
     "ame": "errors emotions weights compat prompts text_head critics",
-    "hearing": "errors weights speech layers",
+    "hearing": "errors weights media speech layers",
     "eac": "errors emotions weights media speech hearing layers",
     "sight": "face face.kernels layers",
     "hef": "errors weights face layers sight",
     "portrait": "media face hef layers sight",
     "motion": "media face",
-    "reenact": "emotions media speech face eac",
+    "reenact": "emotions media speech face hearing eac",
     "request": "emolib errors files arguments words timeline media face",
     "talker": "errors weights words timeline request media speech face hearing ame eac hef motion portrait",
     "corpus": "errors files fingerprint emotions params media speech face synthface critics",
     "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics hearing ame eac hef reenact sight "
     "corpus",
     "baselines": "errors emotions weights prompts words media speech face layers critics request talker corpus train",
-    "pipeline": "errors files fingerprint params weights media face metrics critics ame eac hef portrait sight reenact "
+    "pipeline": "errors files fingerprint params weights media face metrics critics hearing ame eac hef portrait sight reenact "
     "corpus train baselines",
     "__main__": "emolib signals cli",
     "cli": "emolib errors files arguments signals params request media face talker corpus baselines demo",

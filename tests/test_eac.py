@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from emolib.eac import VARIANTS, Eac, Windows, emotion_code, mix, predict, predict_chunks, sinusoids
+from emolib.eac import VARIANTS, Eac, emotion_code, mix, predict, predict_chunks
 from emolib.errors import EmolibError
+from emolib.hearing import Windows, sinusoids
 from emolib.media.audio import mel_windows
 from emolib.metrics.landmarks import correlation, mouth_opening
 from emolib.speech.ears import Passing

@@ -1,5 +1,7 @@
 """ECG: the graph convolution by hand, geometry round trips, learning on toy data, what is refused."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from emolib.baselines.ecg.landmarks import (
     LIDS,
     REGIONS,
     UNIT,
+    VARIANTS,
     GraphConv,
     GraphDiscriminator,
     LandmarkGenerator,
@@ -26,6 +29,7 @@ from emolib.baselines.ecg.train_content import ContentTraining
 from emolib.baselines.ecg.train_landmarks import LandmarksTraining
 from emolib.corpus.readings import readings
 from emolib.errors import EmolibError
+from emolib.face.model import Coefficients
 from emolib.layers import warp
 from emolib.speech.features import WIDTH
 from emolib.train.loop import Loop
@@ -174,32 +178,92 @@ def test_adain_by_hand():
     torch.testing.assert_close(made.flatten(), 14 + torch.tensor([-1.0, 1.0]) * (32 / 3) ** 0.5, atol=1e-3, rtol=0)
 
 
+@dataclass
+class Said:
+    """A clip of which every frame is as bright as its number says, and every landmark lies there; it is ``fit`` and sounds ``heard``."""
+
+    number: int
+    emotion: str
+    identity: str
+    fit: Coefficients
+    intensity: int = 2
+    fps: float = 25.0
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.fit)
+
+    def coefficients(self) -> Coefficients:
+        return self.fit
+
+    def audio(self) -> int:
+        return self.number
+
+    def frames(self, at) -> np.ndarray:
+        return np.full((len(at), 8, 8, 3), 60 * self.number, np.uint8)
+
+
+class AllFitted(list):
+    """Clips, all of them fitted."""
+
+    def fitted(self):
+        return self
+
+
+class MarkedFace:
+    """Every landmark lies where alpha's first number says."""
+
+    def landmarks(self, alpha, beta, pose, size):
+        return alpha[:, :1, None].expand(-1, 68, 2)
+
+
+class ToyContent:
+    """Hears what a clip's number says: the frame's own row of ``heard``, at each moment, as characters that differ."""
+
+    def __init__(self, heard):
+        self.heard = heard
+
+    def windows(self, number, n_frames, fps):
+        return self.heard[number][:n_frames]
+
+
 def test_pairs_show_the_same_person_in_another_emotion():
-    images = torch.arange(4, dtype=torch.uint8)[:, None, None, None, None].expand(4, 2, 8, 8, 3) * 60
-    marks = torch.arange(4.0)[:, None, None, None].expand(4, 2, 68, 2)
-    words = torch.stack([emotion_vector(e, 2) for e in ("happy", "sad", "happy", "neutral")])
-    held = TextureSet(images, marks, words, [[1], [0], [3], [2]])
+    fits = [Coefficients.zeros(2).replace(alpha=torch.full((2, 80), float(n))) for n in range(4)]
+    words = ("happy", "sad", "happy", "neutral")
+    clips = AllFitted(Said(n, e, f"S{n // 2}", fit) for n, (e, fit) in enumerate(zip(words, fits)))
+    held = TextureSet(clips, MarkedFace(), per_clip=2)
     source, before, after, emotion, target = held.sample(np.random.default_rng(0), 64, same_clip=0.0)
     of, to = (x[:, 0, 0].int() for x in (before, after))
     assert ({*zip(of.tolist(), to.tolist())}) == {(0, 1), (1, 0), (2, 3), (3, 2)}
-    torch.testing.assert_close(emotion, words[to])
+    torch.testing.assert_close(emotion, torch.stack([emotion_vector(words[n], 2) for n in to]))
     torch.testing.assert_close(source[:, 0, 0, 0] * 255 / 60, of.float())
+    torch.testing.assert_close(target[:, 0, 0, 0] * 255 / 60, to.float())
     _, before, after, _, _ = held.sample(np.random.default_rng(0), 64, same_clip=1.0)
     torch.testing.assert_close(before, after)
 
 
-def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
-    model, rng = FlatFace(), torch.Generator().manual_seed(0)
+def _spoken_clips() -> tuple[AllFitted, ToyContent]:
+    """Two clips of 40 and 24 frames whose lips do what is heard."""
+    rng = torch.Generator().manual_seed(0)
     beta = torch.zeros(64, 64)
     beta[:, 0] = torch.randint(0, 2, (64,), generator=rng).float() * 2 - 1
-    alpha = torch.randn(64, 80, generator=rng)
-    content = beta[:, :1, None] * torch.ones(64, WINDOW, 3)
-    data = LandmarkSet(
-        content, emotion_vector("happy", 2).expand(64, -1), frontal(model, alpha, beta * 0), frontal(model, alpha, beta)
-    )
+    theta = Coefficients.zeros(64).replace(alpha=torch.randn(64, 80, generator=rng), beta=beta)
+    content = (beta[:, :1, None] * torch.tensor([1.0, 0.0, -1.0]).expand(64, WINDOW, 3)).numpy()
+    clips = AllFitted([Said(0, "happy", "S0", theta[:40]), Said(1, "happy", "S1", theta[40:])])
+    return clips, ToyContent([content[:40], content[40:]])
+
+
+def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
+    clips, listener = _spoken_clips()
+    data = LandmarkSet(clips, FlatFace(), listener)
+    content, emotion, neutral, spoken = data.take(np.array([0, 39, 40, 63]))
+    model, fits = FlatFace(), Coefficients.cat([clip.fit for clip in clips])[[0, 39, 40, 63]]
+    torch.testing.assert_close(spoken, frontal(model, fits.alpha, fits.beta))
+    torch.testing.assert_close(neutral, frontal(model, fits.alpha, 0 * fits.beta))
+    torch.testing.assert_close(content[:, 0, 0], fits.beta[:, 0])
     torch.manual_seed(0)
     net = LandmarkGenerator(adjacency, 3, 32)
-    assert torch.equal(net(data.content, data.emotion, data.neutral), data.neutral)  # starts as the neutral face
+    assert torch.equal(net(content, emotion, neutral), neutral)  # starts as the neutral face
     training = LandmarksTraining(
         corpus=None,
         face_model=None,
@@ -218,8 +282,45 @@ def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
     assert last < 0.3 * first
     path = net.save(tmp_path / "landmarks.safetensors", Content(width=8))
     again, heard = LandmarkGenerator.load(path)
-    assert torch.equal(again(*data.take(torch.arange(4))[:3]), net(*data.take(torch.arange(4))[:3]))
+    assert torch.equal(again(content, emotion, neutral), net(content, emotion, neutral))
     assert heard.config == {"width": 8}
+
+
+def test_characters_that_are_all_unlikely_still_open_the_gates(adjacency):
+    """Log-probabilities about -8 shut an LSTM's gates: two different characters made one and the same f_a."""
+    torch.manual_seed(0)
+    heard = torch.full((2, WINDOW, 29), -8.0)
+    heard[0, :, 3] = heard[1, :, 17] = -0.01
+    made = LandmarkGenerator(adjacency).audio(heard)
+    assert (made[0] - made[1]).norm() > 0.02 * made.norm()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_rows_of_table_3_lack_what_they_say(adjacency, variant):
+    torch.manual_seed(0)
+    net = LandmarkGenerator(adjacency, 3, 32, variant)
+    torch.nn.init.normal_(net.displacement.weight)
+    content, emotion = torch.randn(1, WINDOW, 3), emotion_vector("sad", 2)[None]
+    faces = torch.randn(2, 68, 2)
+    moved = net(content.expand(2, -1, -1), emotion.expand(2, -1), faces) - faces
+    assert torch.allclose(moved[0], moved[1]) == (variant == "wo_graph")  # without the graph every face moves alike
+    learnable = {p.requires_grad for name, p in net.named_parameters() if name.endswith("omega")}
+    assert learnable == {variant != "wo_omega"}
+    net.local[0].weight.weight.data[:, 32:] = 0  # what comes over the skip from the points ...
+    net.regional.weight.weight.data[:, 32:] = 0  # ... and from the regions
+    cut = net(content.expand(2, -1, -1), emotion.expand(2, -1), faces) - faces
+    assert torch.allclose(cut, moved) == (variant in ("wo_graph", "wo_skips"))
+
+
+def test_without_the_emotion_feature_all_emotions_paint_alike():
+    torch.manual_seed(0)
+    image, marks = torch.rand(1, 3, 32, 32).expand(2, -1, -1, -1), (torch.rand(1, 68, 2) * 32).expand(2, -1, -1)
+    words = torch.stack([emotion_vector("happy", 3), emotion_vector("sad", 3)])
+    for felt in (True, False):
+        net = TextureGenerator(width=8, felt=felt)
+        torch.nn.init.normal_(net.motion.maps.weight)
+        flow = net(image, marks, marks, words).flow
+        assert torch.allclose(flow[0], flow[1]) == (not felt)
 
 
 def test_heatmaps_peak_at_the_landmarks():

@@ -15,6 +15,7 @@ from emolib.layers import StyleConv, up, warp
 from emolib.params import Hef as HefParams
 from emolib.portrait import animate
 from emolib.sight import Drive, make_drive
+from emolib.train.codes import Codes
 from emolib.train.hef import Batch, Discriminator, HefTraining, Pairs, focus_map, r1_penalty, recolour
 from emolib.train.hef_scores import OVER_MESH, hef_scores, over_mesh
 from emolib.train.loop import Loop
@@ -186,7 +187,9 @@ def test_a_drive_that_was_heard_shows_what_was_heard(model):
     clips = [Still("a", "happy"), Still("b", "sad")]
     opened = torch.zeros(1, 52)
     opened[:, model.arkit_names.index("jawOpen")] = 1
-    codes = {clip.clip_id: ((opened @ model.arkit_to_beta).expand(5, -1), torch.zeros(5, SIGMA)) for clip in clips}
+    codes = Codes()
+    for clip in clips:
+        codes.put(clip.clip_id, (opened @ model.arkit_to_beta).expand(5, -1), torch.zeros(5, SIGMA))
     fitted, heard = (Pairs(clips, model, codes, SIZE, heard=h).draw(np.random.default_rng(0), 2) for h in (False, True))
     assert fitted.drive.motion.abs().max() < 1e-3 < 0.02 < heard.drive.motion.abs().max()
     torch.testing.assert_close(fitted.focus, heard.focus)  # what is looked at is the truth's

@@ -21,6 +21,21 @@ from emolib.face.landmarks import features_of
 BACKBONES = {"alex": "alexnet-owt-*.pth", "squeeze": "squeezenet1_1-*.pth", "vgg": "vgg16-*.pth"}
 
 
+def seen(net: str) -> bool:
+    """Whether this machine has the backbone of ``net`` that has seen ImageNet."""
+    return any((Path(torch.hub.get_dir()) / "checkpoints").glob(BACKBONES[net]))
+
+
+def require_backbones(lpips: str, *nets: str) -> None:
+    """Of ``lpips`` "pretrained" (parameter base.lpips): raises :class:`EmolibError` if one of ``nets`` has a random backbone only."""
+    lacking = [net for net in nets if lpips == "pretrained" and not seen(net)]
+    if lacking:
+        raise EmolibError(
+            f"base.lpips is pretrained, and {torch.hub.get_dir()}/checkpoints has no {BACKBONES[lacking[0]]}; "
+            "put torchvision's weights there, or set base.lpips to any"
+        )
+
+
 class Perceptual(nn.Module):
     """LPIPS distance. ``net``: alex, squeeze or vgg; ``seed``: of a random backbone."""
 
@@ -31,7 +46,7 @@ class Perceptual(nn.Module):
         fix_torchvision()
         import lpips
 
-        found = any((Path(torch.hub.get_dir()) / "checkpoints").glob(BACKBONES[net]))
+        found = seen(net)
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the package calls torchvision as it was years ago
             torch.manual_seed(seed)

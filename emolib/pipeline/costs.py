@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from emolib.ame import Ame
-from emolib.eac import Eac, Windows, predict
+from emolib.eac import Eac, predict
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
+from emolib.hearing import Windows
 from emolib.hef import Hef
 from emolib.pipeline.memory import peak_memory
 from emolib.portrait import animate

@@ -126,8 +126,8 @@ def texture_scores(texture: TextureGenerator, held: TextureSet, clips: int, iter
 
     ``new``: share of the picture that D_T paints."""
     lines = []
-    for frames, marks, vector in zip(held.images[:clips], held.landmarks, held.emotion):
-        images = to_tensor(frames)
+    for number in range(min(clips, len(held))):
+        images, marks, vector = held.shown(number)
         source, n = images[:1], len(images)
         start, words = marks[:1].expand(n, -1, -1), vector[None].expand(n, -1)
         tuned = one_shot(texture, source, marks[:1], iterations)
@@ -140,5 +140,5 @@ def texture_scores(texture: TextureGenerator, held: TextureSet, clips: int, iter
             scores = {"psnr_db": float(psnr(image, images)[1:].mean()), "ssim": float(ssim(image, images)[1:].mean())}
             lines.append({"method": name} | scores | {"new": new})
     table = pd.DataFrame(lines).groupby("method", sort=False).mean().reset_index()
-    table.insert(1, "n_clips", min(clips, len(held.images)))
+    table.insert(1, "n_clips", min(clips, len(held)))
     return table

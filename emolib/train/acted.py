@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emolib.ame import OTHER_THINGS, Ame
-from emolib.eac import FPS, Eac, Windows
+from emolib.eac import Eac
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.face.loaders import load_face_model
 from emolib.face.model import FaceModel
+from emolib.hearing import FPS, Windows
 from emolib.prompts import prompts
 from emolib.speech.ears import EARS
 from emolib.train.eac import LANDMARK_SIZE, SHARPNESS

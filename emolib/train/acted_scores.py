@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emolib.eac import FPS, Eac, Windows, emotion_code, predict
+from emolib.eac import Eac, emotion_code, predict
 from emolib.emotions import EMOTIONS
 from emolib.face.model import FaceModel
+from emolib.hearing import FPS, Windows
 from emolib.metrics.landmarks import correlation, mouth_opening
 from emolib.train.eac import LANDMARK_SIZE
 

@@ -4,7 +4,8 @@ Units, which the paper leaves open and under which its weights (Sec. 4.1) make a
 A norm of the paper is taken per frame and then averaged:
 - L_lm: pixels of a 224-pixel crop, norm over all 68 points (136 numbers) of a frame;
 - L_rec: colours in [0, 1], mean square over the face area M (the usual reading of a pixel loss with weight 100);
-- L_emo: norm of the difference of features; L_reg: norm over the 64 numbers of beta, which have unit scale;
+- L_emo: norm of the difference of features, in lengths of those of I (``relative``; the paper: not);
+- L_reg: norm over the 64 numbers of beta, which have unit scale;
 - L_clip: 1 - cosine, the sum over the two pairs. Texts lie at .7 to each other, so a sound that says nothing scores well already: ours
   adds the cross-entropy of e_audio over the eight class texts, all less their common part (``clip_loss``; the paper's has none of it).
 
@@ -22,14 +23,16 @@ from torch import Tensor
 
 from emolib.ame import Ame
 from emolib.corpus.clips import Corpus
+from emolib.corpus.shelf import Fits, Shelf
 from emolib.critics.emotion import EmotionNet
-from emolib.eac import FPS, VARIANTS, Eac, Windows
+from emolib.eac import VARIANTS, Eac
 from emolib.emotions import EMOTIONS
 from emolib.errors import EmolibError
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import composite
-from emolib.media.pictures import resized, to_tensor
+from emolib.hearing import FPS, Windows
+from emolib.media.pictures import resized, to_frames, to_tensor
 from emolib.prompts import prompts
 from emolib.speech.ears import EARS
 from emolib.train.loop import Loop, Training
@@ -37,6 +40,7 @@ from emolib.train.parallel import gather, share
 
 LANDMARK_SIZE = 224
 SHARPNESS = 0.1  # temperature of the anchored term
+ENOUGH = 500_000  # rows from which means and deviations are taken
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Sample:
 
 
 class Material:
-    """Every clip of ``corpus`` once through the ear, CLIP and the decoder, kept in memory.
+    """Every clip of ``corpus`` once through the ear, CLIP and the decoder, kept on shelves (:mod:`emolib.corpus.shelf`).
 
     keys: frames of a clip that are decoded (K). size: their side in the image losses, pixels. ear: a key of EARS. frames: T, cut
     to the shortest tenth of the clips; clips shorter than that are left out.
@@ -74,16 +78,19 @@ class Material:
             raise EmolibError("the corpus has no clips to train on; run `dvc repro 01_data` or check the split")
         self.frames = min(frames, int(np.percentile(corpus.table["n_frames"], 10)))
         clips = [clip for clip in corpus if clip.n_frames >= self.frames]
-        self.theta = [clip.coefficients() for clip in clips]
-        self.fps = [float(clip.fps) for clip in clips]
+        self.theta, self.heard, self.pictures = Fits(clips), Shelf(), Shelf()  # pictures: uint8 (K,S,S,3) a clip
+        self.length, self.fps = [clip.n_frames for clip in clips], [float(clip.fps) for clip in clips]
         self.rate, self.even = EARS[ear].rate, ear != "mel" and set(self.fps) == {float(FPS)}
-        self.heard = [EARS[ear].hear(clip.audio()) for clip in clips]
         self.emotion = np.array([EMOTIONS.index(clip.emotion) for clip in clips])
         self.intensity = np.array([clip.intensity for clip in clips], np.float32)
         self.keys = [np.linspace(0, clip.n_frames - 1, keys).round().astype(int) for clip in clips]
-        pictures = [to_tensor(clip.frames(index)) for clip, index in zip(clips, self.keys)]
-        self.image = torch.stack([ame.image(p).float() for p in pictures]).cpu()  # (N,K,D)
-        self.pictures = torch.stack([resized(p, size) for p in pictures])  # (N,K,3,S,S)
+        images = []
+        for clip, index in zip(clips, self.keys):
+            shown = to_tensor(clip.frames(index))
+            images.append(ame.image(shown).float().cpu())
+            self.pictures.put(to_frames(resized(shown, size)))
+            self.heard.put(EARS[ear].hear(clip.audio()))
+        self.image = torch.stack(images)  # (N,K,D)
         self.label = ame.text(EMOTIONS).float().cpu()  # (8,D), each the mean over its wordings: what tests use
         self.wordings = torch.stack([ame.text(prompts(e)).float().cpu() for e in EMOTIONS])  # (8,P,D)
 
@@ -91,15 +98,16 @@ class Material:
         return len(self.theta)
 
     def betas(self) -> Tensor:
-        return torch.cat([theta.beta for theta in self.theta])
+        """Expressions (M,64), of large corpora not all."""
+        return self.theta.every(ENOUGH).beta
 
     def sound(self) -> Tensor:
-        """All that is heard, features (F,C_A)."""
-        return torch.from_numpy(np.concatenate(self.heard))
+        """What is heard, features (F,C_A), of large corpora not all."""
+        return torch.from_numpy(self.heard.every(ENOUGH))
 
     def windows(self, eac: Eac, clip: int) -> Windows:
         """The windows of sound of a clip for ``eac``."""
-        return Windows(eac, self.heard[clip], len(self.theta[clip]), self.fps[clip])
+        return Windows(eac, self.heard[clip], self.length[clip], self.fps[clip])
 
     def embeddings(self) -> Tensor:
         """All text and image embeddings (M,D), with both modalities weighing the same."""
@@ -112,7 +120,7 @@ class Material:
         clips = [int(rng.choice(np.flatnonzero(self.emotion == e))) for e in wanted]
         keys = rng.integers(len(self.keys[0]), size=batch)
         at = np.array([self.keys[c][k] for c, k in zip(clips, keys)])
-        room = np.array([len(self.theta[c]) for c in clips]) - self.frames
+        room = np.array([self.length[c] for c in clips]) - self.frames
         starts = rng.integers(np.maximum(0, at - self.frames + 1), np.minimum(at, room) + 1)
         ends = starts + self.frames
         text = self.wordings[wanted, rng.integers(self.wordings.shape[1], size=batch)]
@@ -127,7 +135,7 @@ class Material:
             told=torch.from_numpy(rng.permutation(np.arange(batch) % 3)),
             theta=Coefficients.cat([self.theta[c][a:b] for c, a, b in zip(clips, starts, ends)]),
             frame=torch.from_numpy(at - starts),
-            picture=self.pictures[clips, keys],
+            picture=to_tensor(np.concatenate([self.pictures.rows(c, k, k + 1) for c, k in zip(clips, keys)])),
         )
 
     def _cut(self, eac: Eac, clip: int, start: int, end: int) -> np.ndarray:
@@ -136,8 +144,9 @@ class Material:
 
     def _sound(self, clip: int, start: int) -> np.ndarray:
         length = int(self.frames * self.rate / max(self.fps))
-        first = min(int(start * self.rate / self.fps[clip]), max(0, len(self.heard[clip]) - length))
-        return np.resize(self.heard[clip][first : first + length], (length, self.heard[clip].shape[1]))
+        heard = self.heard[clip]
+        first = min(int(start * self.rate / self.fps[clip]), max(0, len(heard) - length))
+        return np.resize(heard[first : first + length], (length, heard.shape[1]))
 
 
 def conditions(
@@ -171,11 +180,12 @@ def losses(
     emotion_loss: bool = True,
     anchors: Tensor | None = None,
     modalities: str = "all",
+    relative: bool = True,
 ) -> dict:
     """The five terms of Eq. 5 by name, unweighted, each a scalar Tensor.
 
     phi_emo: emotion net with ``features``. renders: how many of the B*M results are rendered, at random. emotion_loss:
-    False leaves L_emo out (the row "w/o L_emo" of Table 3). anchors, modalities: of :func:`conditions`.
+    False leaves L_emo out (the row "w/o L_emo" of Table 3). anchors, modalities: of :func:`conditions`. relative: of :func:`image_terms`.
     ``sample`` is the whole batch; a process works on its own share of it.
     """
     own = sample.share()
@@ -193,23 +203,26 @@ def losses(
     }
     chosen = share(torch.randperm(len(beta))[:renders].to(beta.device))
     clip = chosen // copies
-    return terms | image_terms(
-        model, made[chosen * frames + sample.frame[clip]], sample.picture[clip], phi_emo, emotion_loss
-    )
+    rendered = made[chosen * frames + sample.frame[clip]]
+    return terms | image_terms(model, rendered, sample.picture[clip], phi_emo, emotion_loss, relative)
 
 
-def image_terms(model: FaceModel, theta: Coefficients, pictures: Tensor, phi_emo, emotion_loss: bool = True) -> dict:
-    """L_rec and L_emo (Eq. 6) of results theta (n rows) rendered into pictures (n,3,S,S), I."""
+def image_terms(
+    model: FaceModel, theta: Coefficients, pictures: Tensor, phi_emo, emotion_loss: bool = True, relative: bool = True
+) -> dict:
+    """L_rec and L_emo (Eq. 6) of results theta (n rows) rendered into pictures (n,3,S,S), I.
+
+    relative (ours): L_emo in lengths of phi_emo(I). How long features are is an accident of the net, and lambda_emo must not hang on it.
+    """
     merged, drawn = composite(model, theta, pictures)
     wrong = (drawn.mask * (drawn.image - pictures).square()).sum((1, 2, 3))
     area = 3 * drawn.mask.sum((1, 2, 3))
     terms = {"rec": gather(wrong).sum() / gather(area).sum().clamp(min=1)}
     if emotion_loss:
         wanted = phi_emo.features(pictures).float()
-        difference = phi_emo.features(merged).float() - wanted
-        # Eq. 6, in lengths of phi_emo(I): how long features are is an accident of the net, and lambda_emo must not hang on it.
-        length = gather(wanted.norm(dim=1)).mean().clamp(min=1e-6)
-        terms["emo"] = gather(difference.norm(dim=1)).mean() / length
+        terms["emo"] = gather((phi_emo.features(merged).float() - wanted).norm(dim=1)).mean()
+        if relative:
+            terms["emo"] = terms["emo"] / gather(wanted.norm(dim=1)).mean().clamp(min=1e-6)
     return terms
 
 
@@ -242,6 +255,9 @@ class EacTraining(Training):
     lr: float
     clip_loss: str
     modalities: str
+    reading: bool
+    pe_scale: float
+    relative: bool
     lambda_clip: float
     lambda_emo: float
     lambda_rec: float
@@ -256,7 +272,7 @@ class EacTraining(Training):
         torch.manual_seed(self.seed)
         self.eac = Eac(
             variant=self.variant, audio=self.audio, embedding_dim=towers.dim, window=self.window, frames=self.material.frames, dim=self.dim,
-            depth=self.depth, audio_depth=self.depth,
+            depth=self.depth, audio_depth=self.depth, reading=self.reading, pe_scale=self.pe_scale,
         ).standardise(self.material.betas(), self.material.embeddings(), self.material.sound())  # fmt: skip
         self.models = {"eac": self.eac.train()}
         self.optimizers = {"eac": torch.optim.Adam(self.eac.parameters(), lr=self.lr)}
@@ -278,6 +294,7 @@ class EacTraining(Training):
         wanted, anchored = VARIANTS[self.variant].emotion_loss, self.clip_loss == "anchored"
         anchors = self.material.label.to(batch.text.device) if anchored else None
         how: dict = {"renders": self.renders, "emotion_loss": wanted, "anchors": anchors, "modalities": self.modalities}
+        how["relative"] = self.relative
         return losses(eac, batch, self.face, self.judge, **how)
 
     def save(self, path: Path) -> None:

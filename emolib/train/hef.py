@@ -30,6 +30,8 @@ from torch import Tensor, nn
 
 from emolib.ame import Ame
 from emolib.corpus.clips import Corpus
+from emolib.corpus.partners import Partners
+from emolib.corpus.shelf import Fits
 from emolib.critics.perceptual import FaceDistance, Perceptual
 from emolib.eac import Eac
 from emolib.errors import EmolibError
@@ -38,8 +40,8 @@ from emolib.face.model import FaceModel
 from emolib.hef import Hef
 from emolib.layers import Conv, activate
 from emolib.media.pictures import resized, to_tensor
-from emolib.reenact import emotion_codes
 from emolib.sight import Drive, make_drive
+from emolib.train.codes import Codes, emotion_codes
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
@@ -55,6 +57,7 @@ ROWS = {
     "plain_wo_hie": ("wo_hie", False),
 }
 R1_EVERY = 16
+FEW = 4000  # clips of which every fifth frame is looked at for the units of Eq. 7
 FOCUS_POINTS = (*range(36, 48), *range(48, 68))  # eyes and mouth of the 68 landmarks
 
 
@@ -79,36 +82,33 @@ class Batch(NamedTuple):
 
 
 class Pairs:
-    """Source-drive pairs of a corpus. Frames are decoded when they are drawn; coefficients and codes are in memory.
+    """Source-drive pairs of a corpus. Frames are decoded when they are drawn; coefficients and codes lie on a shelf.
 
-    codes: of :func:`emolib.reenact.emotion_codes`. predicted: share of draws whose style code holds EAC's beta.
+    codes: of :func:`emolib.train.codes.emotion_codes`. predicted: share of draws whose style code holds EAC's beta.
     same_clip: share whose source is of the drive's own clip. heard: drives show what EAC heard, beta_hat, and not the fitted expression;
     what comes out is then compared with a frame that is a little other. Raises :class:`EmolibError` if no identity has clips of two
     emotions.
     """
 
     def __init__(
-        self, corpus, model: FaceModel, codes: dict, size: int, *, predicted=0.0, same_clip=0.0, heard: bool = False
+        self, corpus, model: FaceModel, codes: Codes, size: int, *, predicted=0.0, same_clip=0.0, heard: bool = False
     ):
         self.heard = heard
         self.clips, self.model, self.codes, self.size = list(corpus), model, codes, size
         self.predicted, self.same_clip = predicted, same_clip
-        self.theta = [clip.coefficients() for clip in self.clips]
-        self.partners = [
-            [j for j, b in enumerate(self.clips) if a.identity == b.identity and a.emotion != b.emotion]
-            for a in self.clips
-        ]
-        self.usable = [i for i, others in enumerate(self.partners) if others]
+        self.theta = Fits(self.clips)
+        self.partners = Partners(self.clips)
+        self.usable = self.partners.usable()
         if not self.usable:
             raise EmolibError(
                 f"the {len(self.clips)} clips hold no identity with two emotions, which HEF's pairs need; add clips to the split"
             )
 
     def styles(self) -> Tensor:
-        """The inputs of Eq. 7 (n, 257+C) of every 5th frame, for :meth:`Hef.standardise`."""
+        """The inputs of Eq. 7 (n, 257+C) of every 5th frame, of large corpora fewer, for :meth:`Hef.standardise`."""
         rows = []
-        for clip, theta in zip(self.clips, self.theta):
-            at = slice(None, None, 5)
+        for i, clip in enumerate(self.clips):
+            theta, at = self.theta[i], slice(None, None, 5 * -(-len(self.clips) // FEW))
             part = theta[at]
             fields = [part.alpha, part.beta, part.delta, part.gamma, part.pose, self.codes[clip.clip_id][1][at]]
             rows.append(torch.cat(fields, 1))

@@ -8,7 +8,6 @@ frontal pose, in units of a tenth of a 256-pixel crop, centred: :func:`frontal`.
 The second half, landmarks -> frames, is :mod:`emolib.baselines.ecg.texture`.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emolib.baselines.ecg.content import CHARACTERS, Content
+from emolib.corpus.shelf import Fits, Shelf
 from emolib.emotions import EMOTIONS, INTENSITIES
 from emolib.errors import EmolibError
+from emolib.face.model import Coefficients
 from emolib.weights import load_into, load_weights, save_weights
 
 UNIT = 10 / 256  # a landmark unit as a part of the crop's side: keeps Eq. 2 and Eq. 3 of one magnitude
 # The K = 8 facial regions of the local-to-global pooling, as ranges of the 68 points: jaw, brows, nose, eyes, outer and inner lips.
 REGIONS = (0, 17), (17, 22), (22, 27), (27, 36), (36, 42), (42, 48), (48, 60), (60, 68)
 SHOWN = tuple(name for name in EMOTIONS if name != "neutral")
+# The rows of Table 3 of Sinha et al.; of the last it is the training that differs.
+VARIANTS = ("full", "wo_graph", "wo_skips", "wo_omega", "wo_gan")
 LIDS = (37, 41), (38, 40), (43, 47), (44, 46)  # points of upper lids and those that they meet in a blink
 
 
@@ -56,15 +59,20 @@ class EmotionEncoder(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """E_A: content (B, W, 29) -> f_a (B, 128), by three layers of LSTM."""
+    """E_A: content (B, W, 29) -> f_a (B, 128), by three layers of LSTM.
+
+    Ours: each moment is standardised first. Log-probabilities are about -8 but for one or two characters, and numbers as large as that
+    shut the gates: without it the lips do not move.
+    """
 
     def __init__(self, content: int, d: int, hidden: int = 256):
         super().__init__()
+        self.norm = nn.LayerNorm(content)
         self.lstm = nn.LSTM(content, hidden, num_layers=3, batch_first=True)
         self.last = nn.Linear(hidden, d)
 
     def forward(self, content: Tensor) -> Tensor:
-        return self.last(self.lstm(content)[0][:, -1])
+        return self.last(self.lstm(self.norm(content))[0][:, -1])
 
 
 def delaunay_adjacency(points: np.ndarray) -> np.ndarray:
@@ -87,17 +95,17 @@ def region_pooling() -> Tensor:
 
 class GraphConv(nn.Module):
     """Eq. 1: f' = sigma(D^-1/2 omega (A + I) D^-1/2 f W), omega a learnable weight for each edge; (B, N, inputs) ->
-    (B, N, outputs).
+    (B, N, outputs). weighted: False keeps omega at 1.
     """
 
     normalised: Tensor
 
-    def __init__(self, adjacency: np.ndarray | Tensor, inputs: int, outputs: int):
+    def __init__(self, adjacency: np.ndarray | Tensor, inputs: int, outputs: int, weighted: bool = True):
         super().__init__()
         with_self = torch.as_tensor(adjacency, dtype=torch.float32) + torch.eye(len(adjacency))
         root = with_self.sum(1).rsqrt()
         self.register_buffer("normalised", root[:, None] * with_self * root[None], persistent=False)
-        self.omega = nn.Parameter(torch.ones_like(with_self))
+        self.omega = nn.Parameter(torch.ones_like(with_self), requires_grad=weighted)
         self.weight = nn.Linear(inputs, outputs)
 
     def forward(self, f: Tensor) -> Tensor:
@@ -112,12 +120,12 @@ class GraphEncoder(nn.Module):
 
     pool: Tensor
 
-    def __init__(self, adjacency: np.ndarray, d: int = 128):
+    def __init__(self, adjacency: np.ndarray, d: int = 128, weighted: bool = True):
         super().__init__()
         self.register_buffer("pool", region_pooling(), persistent=False)
         widths = (2, 32, 64, d)
-        self.local = nn.ModuleList(GraphConv(adjacency, a, b) for a, b in zip(widths, widths[1:]))
-        self.regional = GraphConv(region_adjacency(adjacency), d, d)
+        self.local = nn.ModuleList(GraphConv(adjacency, a, b, weighted) for a, b in zip(widths, widths[1:]))
+        self.regional = GraphConv(region_adjacency(adjacency), d, d, weighted)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         points = x * UNIT * 2
@@ -137,25 +145,31 @@ class LandmarkGenerator(nn.Module):
     """G_L: content (B, W, C), emotion (B, 9), neutral landmarks (B, 68, 2) -> landmarks X' = X + delta (B, 68, 2).
 
     adjacency: (68, 68) of the mean face's Delaunay graph; one graph for all faces, so that omega has a meaning.
-    content: width C of the content features. d: length of f_a, f_e, f_l (the paper: 128).
+    content: width C of the content features. d: length of f_a, f_e, f_l (the paper: 128). variant: a row of :data:`VARIANTS`.
     """
 
-    def __init__(self, adjacency, content: int = CHARACTERS, d: int = 128):
+    def __init__(self, adjacency, content: int = CHARACTERS, d: int = 128, variant: str = "full"):
         super().__init__()
         adjacency = np.asarray(adjacency, np.float32)
-        self.config = {"adjacency": adjacency.astype(int).tolist(), "content": content, "d": d}
-        self.audio, self.emotion, self.encoder = AudioEncoder(content, d), EmotionEncoder(d), GraphEncoder(adjacency, d)
+        self.config = {"adjacency": adjacency.astype(int).tolist(), "content": content, "d": d, "variant": variant}
+        weighted = variant != "wo_omega"
+        self.audio, self.emotion = AudioEncoder(content, d), EmotionEncoder(d)
+        self.encoder = GraphEncoder(adjacency, d, weighted)
         self.regions = nn.Linear(3 * d, len(REGIONS) * d)
-        self.regional = GraphConv(region_adjacency(adjacency), 2 * d, d)
+        self.regional = GraphConv(region_adjacency(adjacency), 2 * d, d, weighted)
         self.register_buffer("unpool", (region_pooling().T > 0).float(), persistent=False)
         widths = (2 * d, 64, 32, 32)
-        self.local = nn.ModuleList(GraphConv(adjacency, a, b) for a, b in zip(widths, widths[1:]))
+        self.local = nn.ModuleList(GraphConv(adjacency, a, b, weighted) for a, b in zip(widths, widths[1:]))
         self.displacement = nn.Linear(32, 2)
         nn.init.zeros_(self.displacement.weight)  # starts as the neutral face
         nn.init.zeros_(self.displacement.bias)
 
     def forward(self, content: Tensor, emotion: Tensor, neutral: Tensor) -> Tensor:
         f_l, regions, points = self.encoder(neutral)
+        if self.config["variant"] == "wo_graph":  # and so without skips, too
+            f_l = torch.zeros_like(f_l)
+        if self.config["variant"] in ("wo_graph", "wo_skips"):
+            regions, points = torch.zeros_like(regions), torch.zeros_like(points)
         f = self.regions(torch.cat([self.audio(content), f_l, self.emotion(emotion)], 1)).unflatten(
             1, (len(REGIONS), -1)
         )
@@ -175,7 +189,7 @@ class LandmarkGenerator(nn.Module):
     def load(cls, path: str | Path) -> tuple["LandmarkGenerator", Content]:
         """(generator, content net), frozen. Raises :class:`EmolibError` for a missing, damaged or foreign file."""
         state, config = load_weights(path)
-        if set(config) != {"adjacency", "content", "d", "listener"}:
+        if set(config) != {"adjacency", "content", "d", "variant", "listener"}:
             raise EmolibError(f"{path} holds no ECG landmark generator; expected data/06_ecg/landmarks.safetensors")
         content = Content(**config.pop("listener"))
         parts = [
@@ -206,33 +220,30 @@ def fitted_clips(corpus):
     return found
 
 
-@dataclass(frozen=True)
 class LandmarkSet:
-    """What G_L learns from, N video frames: content (N, W, C), emotion (N, 9), neutral and spoken landmarks (N, 68,
-    2).
-    """
+    """What G_L learns from: the video frames of all clips, content and fits on shelves (:mod:`emolib.corpus.shelf`)."""
 
-    content: Tensor
-    emotion: Tensor
-    neutral: Tensor
-    spoken: Tensor
+    def __init__(self, corpus, model, content: Content):
+        self.model, self.clips, self.content = model, list(fitted_clips(corpus)), Shelf()
+        self.fits = Fits(self.clips)
+        lengths = [self.fits.length(i) for i in range(len(self.fits))]
+        for clip, length in zip(self.clips, lengths):
+            self.content.put(content.windows(clip.audio(), length, float(clip.fps)))
+        self.ends = np.cumsum(lengths)
 
-    @classmethod
-    def load(cls, corpus, model, content: Content) -> "LandmarkSet":
-        """From the clips' sound and fitted coefficients (``model``: the :class:`emolib.face.model.FaceModel`)."""
-        parts: list[list[Tensor]] = [[], [], [], []]
-        for clip in fitted_clips(corpus):
-            fitted = clip.coefficients()
-            n = len(fitted)
-            parts[0].append(torch.from_numpy(content.windows(clip.audio(), n, float(clip.fps))))
-            parts[1].append(emotion_vector(clip.emotion, clip.intensity).expand(n, -1))
-            parts[2].append(frontal(model, fitted.alpha, torch.zeros_like(fitted.beta)))
-            parts[3].append(frontal(model, fitted.alpha, fitted.beta))
-        return cls(*[torch.cat(p) for p in parts])
+    def __len__(self) -> int:
+        return int(self.ends[-1])
 
-    def take(self, index: Tensor, device="cpu") -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        content, emotion, neutral, spoken = (t[index] for t in (self.content, self.emotion, self.neutral, self.spoken))
-        return content.to(device), emotion.to(device), neutral.to(device), spoken.to(device)
+    def take(self, index: np.ndarray, device="cpu") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of frames number ``index`` (B,): content (B, W, 29), emotion (B, 9), neutral and spoken landmarks (B, 68, 2)."""
+        clips = np.searchsorted(self.ends, index, side="right")
+        at = [int(i - self.ends[c] + self.fits.length(c)) for c, i in zip(clips, index)]
+        heard = np.concatenate([self.content.rows(c, t, t + 1) for c, t in zip(clips, at)])
+        theta = Coefficients.cat([self.fits[c][t] for c, t in zip(clips, at)])
+        told = torch.stack([emotion_vector(self.clips[c].emotion, self.clips[c].intensity) for c in clips])
+        neutral = frontal(self.model, theta.alpha, torch.zeros_like(theta.beta))
+        spoken = frontal(self.model, theta.alpha, theta.beta)
+        return torch.from_numpy(heard).to(device), told.to(device), neutral.to(device), spoken.to(device)
 
 
 def frontal(model, alpha: Tensor, beta: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ from emolib.baselines.ecg.landmarks import (
     posed,
     predict_landmarks,
 )  # fmt: skip
+from emolib.corpus.partners import Partners
+from emolib.corpus.shelf import Fits
 from emolib.errors import EmolibError
 from emolib.layers import up, warp
 from emolib.media.pictures import to_frames, to_tensor
@@ -168,12 +170,13 @@ class Painted:
 class TextureGenerator(nn.Module):
     """G_T, Eq. 5. width: channels at full resolution (the cost grows with its square). d: length of f_e.
 
-    landmark_motion: whether OF starts from :func:`spread_motion`; else from no motion, as in the paper.
+    landmark_motion: whether OF starts from :func:`spread_motion`; else from no motion, as in the paper. felt: whether it is told the
+    emotion (f_e; Table 4 without).
     """
 
-    def __init__(self, width: int = 16, d: int = 128, landmark_motion: bool = True):
+    def __init__(self, width: int = 16, d: int = 128, landmark_motion: bool = True, felt: bool = True):
         super().__init__()
-        self.config = {"width": width, "d": d, "landmark_motion": landmark_motion}
+        self.config = {"width": width, "d": d, "landmark_motion": landmark_motion, "felt": felt}
         self.emotion = EmotionEncoder(d)
         self.image_encoder, self.motion, self.image_decoder = (
             ImageEncoder(width),
@@ -188,7 +191,8 @@ class TextureGenerator(nn.Module):
         features = self.image_encoder(source)
         f_h = heatmaps(landmarks, size) - heatmaps(source_landmarks, size)
         first = spread_motion(source_landmarks, landmarks, size) * self.config["landmark_motion"]
-        flow, occlusion = self.motion(features[2], f_h.to(features[2].dtype), self.emotion(emotion), first)
+        f_e = self.emotion(emotion) * self.config["felt"]
+        flow, occlusion = self.motion(features[2], f_h.to(features[2].dtype), f_e, first)
         masks = [F.interpolate(occlusion, f.shape[-2:], mode="bilinear", align_corners=False) for f in features]
         moved = [_warped(f, flow) * m.to(f.dtype) for f, m in zip(features, masks)]
         warped = _warped(source, flow)
@@ -203,7 +207,7 @@ class TextureGenerator(nn.Module):
     def load(cls, path: str | Path) -> "TextureGenerator":
         """Reads weights, frozen. Raises :class:`EmolibError` for a missing, damaged or foreign file."""
         state, config = load_weights(path)
-        if set(config) != {"width", "d", "landmark_motion"}:
+        if set(config) != {"width", "d", "landmark_motion", "felt"}:
             raise EmolibError(f"{path} holds no ECG texture generator; expected data/06_ecg/texture.safetensors")
         return load_into(cls(**config), state, path)
 
@@ -222,41 +226,38 @@ class FrameDiscriminator(nn.Sequential):
         )
 
 
-@dataclass(frozen=True)
 class TextureSet:
-    """N clips, K frames each: images (N, K, S, S, 3) uint8, landmarks (N, K, 68, 2) pixels, emotion (N, 9); partners: for each clip
-    the numbers of the same person's clips in other emotions."""
+    """What G_T learns from: ``per_clip`` frames (K) spread over each clip, the first one among them, decoded when they are drawn, with the
+    landmarks of the fitted 3DMM ``model``."""
 
-    images: Tensor
-    landmarks: Tensor
-    emotion: Tensor
-    partners: list[list[int]]
+    def __init__(self, corpus, model, *, per_clip: int):
+        self.model, self.clips = model, list(fitted_clips(corpus))
+        self.fits, self.partners = Fits(self.clips), Partners(self.clips)
+        self.index = [np.linspace(0, clip.n_frames - 1, per_clip).astype(int) for clip in self.clips]
 
-    @classmethod
-    def load(cls, corpus, model, *, per_clip: int) -> "TextureSet":
-        """``per_clip`` frames spread over each clip, the first one among them, with the landmarks of the fitted 3DMM."""
-        images, landmarks, emotion = [], [], []
-        clips = list(fitted_clips(corpus))
-        for clip in clips:
-            fitted = clip.coefficients()
-            index = np.linspace(0, clip.n_frames - 1, per_clip).astype(int)
-            frames, fitted = torch.from_numpy(clip.frames(index)), fitted[index]
-            images.append(frames)
-            landmarks.append(model.landmarks(fitted.alpha, fitted.beta, fitted.pose, frames.shape[2]))
-            emotion.append(emotion_vector(clip.emotion, clip.intensity))
-        who = [(clip.identity, clip.emotion) for clip in clips]
-        partners = [[j for j, (name, e) in enumerate(who) if name == own and e != shown] for own, shown in who]
-        return cls(torch.stack(images), torch.stack(landmarks), torch.stack(emotion), partners)
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def shown(self, i: int, which=slice(None)) -> tuple[Tensor, Tensor, Tensor]:
+        """Of clip number ``i``: images (K, 3, S, S) in [0, 1], landmarks (K, 68, 2) pixels, emotion (9,); of its frames ``which``."""
+        clip, index = self.clips[i], self.index[i][which]
+        images, fitted = to_tensor(clip.frames(index)), self.fits[i][index]
+        points = self.model.landmarks(fitted.alpha, fitted.beta, fitted.pose, images.shape[3])
+        return images, points, emotion_vector(clip.emotion, clip.intensity)
 
     def sample(self, rng: np.random.Generator, n: int, same_clip: float = 0.25) -> tuple[Tensor, ...]:
         """(source image, its landmarks, wanted landmarks, emotion, true image) of ``n`` pairs, as HEF's are drawn (:class:`Pairs` of
         :mod:`emolib.train.hef`): the source is of the same person in another emotion, or with ``same_clip`` of the drive's own clip."""
-        to = rng.integers(len(self.images), size=n)
+        to = rng.integers(len(self), size=n)
         own = rng.random(n) < same_clip
-        of = [c if same or not self.partners[c] else rng.choice(self.partners[c]) for c, same in zip(to.tolist(), own)]
-        first, second = (rng.integers(self.images.shape[1], size=n) for _ in range(2))
-        source, target = to_tensor(self.images[of, first]), to_tensor(self.images[to, second])
-        return source, self.landmarks[of, first], self.landmarks[to, second], self.emotion[to], target
+        others = [self.partners[c] for c in to]
+        of = [c if same or not len(more) else rng.choice(more) for c, same, more in zip(to, own, others)]
+        first, second = (rng.integers(len(self.index[0]), size=n) for _ in range(2))
+        sources = [self.shown(int(c), [k]) for c, k in zip(of, first)]
+        drives = [self.shown(int(c), [k]) for c, k in zip(to, second)]
+        source, before = (torch.cat([x[part] for x in sources]) for part in (0, 1))
+        target, after = (torch.cat([x[part] for x in drives]) for part in (0, 1))
+        return source, before, after, torch.stack([x[2] for x in drives]), target
 
 
 def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations: int = 5, lr: float = 2e-4):

@@ -25,7 +25,8 @@ from emolib.train.parallel import gather, share
 class LandmarksTraining(Training):
     """G_L and D_L on the clips of ``corpus`` (with fits), Eqs. 2 to 4. content: file of the content net.
 
-    adjacency is that of the mean face of ``face_model``. batch_size: video frames a step.
+    adjacency is that of the mean face of ``face_model``. batch_size: video frames a step. variant: of G_L, a row of Table 3; without
+    L_gan there is no D_L.
     """
 
     corpus: Corpus
@@ -35,24 +36,30 @@ class LandmarksTraining(Training):
     lr: float
     lambda_ver: float
     lambda_gan: float
+    variant: str = "full"
 
     def prepare(self) -> "LandmarksTraining":
         face = load_face_model(self.face_model)
         self.listener = Content.load(self.content)
-        self.data = LandmarkSet.load(self.corpus, face, self.listener)
+        self.data = LandmarkSet(self.corpus, face, self.listener)
         torch.manual_seed(self.seed)
         adjacency = delaunay_adjacency(frontal(face, torch.zeros(1, 80), torch.zeros(1, 64))[0].numpy())
-        net, judge = LandmarkGenerator(adjacency), GraphDiscriminator(adjacency)
+        net, judge = LandmarkGenerator(adjacency, variant=self.variant), GraphDiscriminator(adjacency)
         self.models = {"landmarks": net.train(), "judge": judge.train()}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), lr=self.lr) for name, m in self.models.items()}
         return self
 
-    def draw(self, rng: np.random.Generator) -> Tensor:
-        return torch.from_numpy(rng.integers(len(self.data.content), size=self.batch_size))
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.integers(len(self.data), size=self.batch_size)
 
-    def step(self, loop: Loop, batch: Tensor) -> dict[str, Tensor]:
+    def step(self, loop: Loop, batch: np.ndarray) -> dict[str, Tensor]:
         generator, discriminator = loop.models["landmarks"], loop.models["judge"]
         content, emotion, neutral, spoken = self.data.take(share(batch), loop.device)
+        if self.variant == "wo_gan":
+            generated = generator(content, emotion, neutral).float()
+            vertex = gather((spoken - generated).square().sum((1, 2))).mean()
+            loop.minimize("landmarks", self.lambda_ver * vertex, clip=10.0)
+            return {"vertex": vertex}
         with loop.autocast():
             generated = generator(content, emotion, neutral).float()
             fake, real = (discriminator(x, emotion).float() for x in (generated.detach(), spoken))

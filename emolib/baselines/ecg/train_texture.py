@@ -23,7 +23,7 @@ class TextureTraining(Training):
     """G_T and D on pairs of frames of the clips of ``corpus`` (with fits), Eqs. 6 to 9. Sizes and weights: :class:`emolib.params.Ecg`.
 
     net: backbone of the perceptual distance (Eq. 7); beside it stands the face net's own, as in HEF. Source and target get the same random
-    colours (Fig. 9 of Sinha et al.).
+    colours (Fig. 9 of Sinha et al.). felt: whether G_T is told the emotion.
     """
 
     corpus: Corpus
@@ -37,11 +37,12 @@ class TextureTraining(Training):
     lambda_rec: float
     lambda_per: float
     lambda_adv: float
+    felt: bool = True
 
     def prepare(self) -> "TextureTraining":
-        self.data = TextureSet.load(self.corpus, load_face_model(self.face_model), per_clip=self.frames_per_clip)
+        self.data = TextureSet(self.corpus, load_face_model(self.face_model), per_clip=self.frames_per_clip)
         torch.manual_seed(self.seed)
-        net = TextureGenerator(self.width, landmark_motion=self.landmark_motion)
+        net = TextureGenerator(self.width, landmark_motion=self.landmark_motion, felt=self.felt)
         self.models = {"texture": net.train(), "judge": FrameDiscriminator(self.width).train()}
         adam: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999)}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), **adam) for name, m in self.models.items()}
