@@ -40,6 +40,23 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2) * math.sqrt(2)  # keeps the variance
 
 
+def _halved(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Of a kernel's three taps along ``dim`` on a map where each value stands twice: the two taps on the map itself, for even places
+    and for odd ones."""
+    first, middle, last = weight.split(1, dim)
+    return torch.cat([first, middle + last], dim), torch.cat([first + middle, last], dim)
+
+
+def _raised_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """The 3 x 3 convolution of ``x`` (B, inside, r, r) raised to (2r, 2r), each value standing for four (nearest: a fifth of bilinear's
+    time), in four ninths of the work: four 2 x 2 convolutions of ``x`` as it is, one for each place in a square of four."""
+    side, kernels = x.shape[-1], [k for rows in _halved(weight, 2) for k in _halved(rows, 3)]
+    found = F.conv2d(x, torch.cat(kernels), padding=1).unflatten(1, (4, -1))  # (B, 4, outside, r + 1, r + 1)
+    parts = [found[:, 2 * a + b, :, a : a + side, b : b + side] for a in (0, 1) for b in (0, 1)]
+    rows = [torch.stack(parts[2 * a : 2 * a + 2], -1).flatten(3) for a in (0, 1)]  # (B, outside, r, 2r)
+    return torch.stack(rows, 3).flatten(2, 3)
+
+
 class StyleConv(nn.Module):
     """Up + 3 x 3 convolution modulated by the style, demodulated (StyleGAN2, Eqs. 1, 3), by scaling inputs and outputs."""
 
@@ -54,10 +71,7 @@ class StyleConv(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:  # (B,inside,r,r), (B,style) -> (B,outside,2r,2r)
         scale = self.modulate(z).float()  # (B, inside)
         power = scale.square() @ self.weight.square().sum((2, 3)).T  # (B, outside)
-        x = F.interpolate(
-            x * scale[:, :, None, None].to(x.dtype), scale_factor=2
-        )  # nearest: a fifth of bilinear's time
-        y = F.conv2d(x, self.weight, padding=1)
+        y = _raised_conv(x * scale[:, :, None, None].to(x.dtype), self.weight)
         y = y * torch.rsqrt(power + 1e-8)[:, :, None, None].to(y.dtype)
         return activate(y + self.bias[:, None, None].to(y.dtype))
 

@@ -121,7 +121,9 @@ def fake_judges():
             raise EmolibError("no face found")
         return np.tile(np.linspace(5, 60, 68)[None, :, None], (len(frames), 1, 2))
 
-    return Judges(features, lambda f, _: features(f), features, lambda f, a, fps: (1.0, 0.5), track, "pixels")
+    return Judges(
+        features, lambda f, _: features(f), features, lambda f, a, fps: (1.0, 0.5), track, "pixels", lambda f: "happy"
+    )
 
 
 def test_the_real_video_against_itself_is_perfect_and_a_lost_face_is_counted():

@@ -8,6 +8,7 @@ import torch
 from emolib.critics.emotion import EmotionNet
 from emolib.critics.identity import identity_descriptor
 from emolib.critics.sync import REACH, SyncNet
+from emolib.emotions import EMOTIONS
 from emolib.face.landmarks import track
 from emolib.media.pictures import to_tensor
 from emolib.metrics.protocol import Judges
@@ -31,10 +32,14 @@ def load_judges(critics: str | Path, ame) -> Judges:
     def emotion_features(frames: np.ndarray) -> np.ndarray:
         return emotion.features(to_tensor(frames)).numpy()
 
+    @torch.no_grad()
+    def emotion_class(frames: np.ndarray) -> str:
+        return EMOTIONS[int(emotion(to_tensor(frames)[None]).argmax())]
+
     def sync(frames: np.ndarray, audio: np.ndarray, fps: float) -> tuple[float, float]:
         video, sound = syncnet.embed(frames, audio, fps)
         reach = max(1, min(REACH, len(video) // 3))
         return sync_confidence(video, sound, reach)[0], sync_at_zero(video, sound, reach)["sync_c"]
 
     name = f"FID x{FID_SCALE:.0f} ({ame.config['pretrained'] or 'our'} image tower)"
-    return Judges(emotion_features, identity_descriptor, tower, sync, track, name)
+    return Judges(emotion_features, identity_descriptor, tower, sync, track, name, emotion_class)

@@ -4,8 +4,9 @@
   same.
 - Frames: the first ``n_frames`` of a clip, whole aligned crops at ``base.size`` pixels (one alignment a clip,
   background included, nothing masked). Generated frames are compared with the real ones of the same number.
-- Source (Sec. 4.2 of Xu et al.): the first frame of the test clip. Audio: the clip's own. Head pose: the clip's own,
-  since neither system makes pose. Emotion: Ours-A its audio, Ours-I its middle frame, Ours-T and ECG its label.
+- Source (Sec. 4.2 of Xu et al.): the first frame of the test clip, fitted alone, as a user's photograph is; or, in rows that say so, the
+  person's neutral portrait, which ECG assumes: the first frame of a neutral clip. Audio: the clip's own. Head pose: the clip's own, since
+  neither system makes pose. Emotion: Ours-A its audio, Ours-I its middle frame, Ours-T and ECG its label.
 - PSNR, SSIM: every frame, whole crop. LMD: every frame, the face net's 68 points tracked on real and generated frames
   alike, mouth points, pixels of a 256-pixel crop. It mixes three things that are beside it: LMD static (mean over time,
   inner points: emotion), LMD dynamic (mean over time removed, mouth points: speech), Opening (of the inner lips), with
@@ -16,6 +17,8 @@
   dlib's descriptor; two people are alike there, too, so Own face is beside it: in how many frames the source is nearer
   than every other person's (verification among the people of the table). FID, LPIPS: the same frames; the columns'
   names say on which features. FID pools the frames of all clips.
+- What Sinha et al. report beside: CPBD (sharpness, every fourth frame), M-LD (LMD), M-LVD (the same of the steps from frame to frame),
+  F-LD and F-LVD (all 68 points), Emotion (whether that judge names the clip's emotion, weighing the frames as FAN does).
 - Ablations of EAC (Table 3) hand their beta to the HEF trained with ``full``, with the sigma of ``full``: that HEF
   knows no other token. Ablations of HEF get the beta and sigma of ``full``.
 - Spread: 95 % intervals from a two-stage bootstrap (identities, then their clips; 4,000 draws, the same for every row,
@@ -38,13 +41,15 @@ from emolib.errors import EmolibError
 from emolib.media.pictures import to_tensor
 from emolib.metrics.features import csim, efd, frechet_distance
 from emolib.metrics.image import lpips, psnr, ssim
-from emolib.metrics.landmarks import dynamic_lmd, lmd, opening_error, static_lmd
+from emolib.metrics.landmarks import dynamic_lmd, face_lmd, lmd, lmvd, opening_error, static_lmd
+from emolib.metrics.sharpness import cpbd
 
 STRIDE = 4
 HIGHER_IS_BETTER = {"EFD": False, "LMD": False, "Sync": True, "CSIM": True, "FID": False, "PSNR": True, "SSIM": True}
 HIGHER_IS_BETTER |= {"LPIPS": False, "LMD static": False, "LMD dynamic": False, "Opening": False}
 HIGHER_IS_BETTER |= {"Sync at 0": True, "Own face": True}
 METRICS = tuple(HIGHER_IS_BETTER)
+SINHA = {"CPBD": True, "M-LVD": False, "F-LD": False, "F-LVD": False, "Emotion": True}  # and whether higher is better
 SYNC = ("Sync", "Sync at 0")  # what one look at lips and sound gives
 
 
@@ -58,6 +63,7 @@ class Judges:
     sync: Callable[[np.ndarray, np.ndarray, float], tuple[float, float]]  # frames, audio, fps -> Sync, Sync at 0
     track: Callable[[np.ndarray], np.ndarray]  # frames -> landmarks (T, 68, 2)
     distribution_name: str
+    emotion_class: Callable[[np.ndarray], str]  # frames of one clip -> one of EMOTIONS
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Row:
     """One method's scores: a table with one line a clip, and the pooled features of generated and real frames."""
 
     name: str
-    clips: pd.DataFrame  # clip_id, identity, emotion and one column a metric (FID is not per clip)
+    clips: pd.DataFrame  # clip_id, identity, emotion and one column a metric of METRICS and SINHA (FID is not per clip)
     features: list[np.ndarray]
     real_features: list[np.ndarray]
     frames: dict[int, np.ndarray]  # generated frames of the clips asked for, for figures
@@ -153,12 +159,18 @@ def score_clip(
         "LPIPS": lambda: float(lpips(images[::STRIDE], real[::STRIDE]).mean()),
     }
     values = {name: measures[name]() if name in measures and name in metrics else np.nan for name in METRICS}
+    values |= {"CPBD": float(cpbd(few).mean()), "Emotion": float(judges.emotion_class(few) == reference.clip.emotion)}
+    values |= dict.fromkeys(("M-LVD", "F-LD", "F-LVD"), np.nan)
     if "Sync" in metrics:
         values |= zip(SYNC, judges.sync(frames, reference.audio, float(reference.clip.fps)))
     with contextlib.suppress(EmolibError):  # no face found: counted in faces_lost
         landmarks = judges.track(frames)
         real_landmarks = reference.landmarks
         values["LMD"] = lmd(landmarks, real_landmarks, frames.shape[1]).mean()
+        values["M-LVD"] = lmvd(landmarks, real_landmarks, frames.shape[1]).mean()
+        values["F-LD"] = face_lmd(landmarks, real_landmarks, frames.shape[1]).mean()
+        steps, real_steps = np.diff(landmarks, axis=0), np.diff(real_landmarks, axis=0)
+        values["F-LVD"] = face_lmd(steps, real_steps, frames.shape[1]).mean()
         # One person twice: at rest both have the same face, whatever it is.
         values["LMD static"] = static_lmd(landmarks, real_landmarks, real_landmarks, real_landmarks)
         values["LMD dynamic"] = dynamic_lmd(landmarks, real_landmarks)
@@ -265,10 +277,10 @@ def jackknife(whole: float, parts: np.ndarray) -> tuple[float, float]:
     return whole - 1.96 * error, whole + 1.96 * error
 
 
-def summary(row: Row, spread: Spread) -> dict[str, tuple[float, float, float]]:
-    """{metric: (value, low, high)} of one row."""
+def summary(row: Row, spread: Spread, metrics: Sequence[str] = METRICS) -> dict[str, tuple[float, float, float]]:
+    """{metric: (value, low, high)} of one row, of ``metrics``, some of METRICS and SINHA."""
     result = {}
-    for metric in METRICS:
+    for metric in metrics:
         if metric == "FID":
             parts = np.array([pooled_fid(row, i) for i in range(len(row.features))]) if len(row.features) > 1 else None
             whole = pooled_fid(row)
