@@ -1,14 +1,19 @@
-"""What a method costs to run: parameters, memory, time a frame (Table 2)."""
+"""What a method costs to run: parameters, memory, time a frame (Table 2). Each is measured in a process of its own."""
 
+import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from emolib.ame import Ame
+from emolib.baselines.ecg.landmarks import LandmarkGenerator
+from emolib.baselines.ecg.texture import TextureGenerator, ecg_animate
 from emolib.eac import Eac, predict
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
@@ -17,49 +22,103 @@ from emolib.hef import Hef
 from emolib.pipeline.memory import peak_memory
 from emolib.portrait import animate
 
+# The profile ``paper`` (conf/profile/paper.yaml; a test compares them).
+PAPER_EAC: dict[str, Any] = {"audio": "mel", "window": 20, "frames": 32, "dim": 512, "depth": 6}
+PAPER_HEF: dict[str, Any] = {"channels": 16384, "channels_max": 384}
+
 
 def millions(*modules: torch.nn.Module) -> float:
     """Parameters in millions."""
     return sum(p.numel() for module in modules for p in module.parameters()) / 1e6
 
 
-def _cost(critics: Path, eac_path: Path, hef_path: Path, n_frames: int) -> dict:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    ame, eac, hef = Ame.load(critics / "clip.safetensors"), Eac.load(eac_path).to(device), Hef.load(hef_path).to(device)
-    face, still = load_face_model(), Coefficients.zeros(1)
-    z_emo, source = ame.text(["happy"])[0].to(device), torch.full((1, 3, hef.size, hef.size), 0.5)
-    sound = 0.1 * np.random.default_rng(0).normal(size=16000 * n_frames // 25).astype(np.float32)
+def _sound(n_frames: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(0).normal(size=16000 * n_frames // 25).astype(np.float32)
 
-    def once() -> None:
-        beta, sigma = predict(eac, Windows.of(eac, sound, n_frames, 25), z_emo, 2.0)
-        for _ in animate(hef, face, source, still, still.expand(n_frames).replace(beta=beta.cpu()), sigma):
-            pass
-        if device.type == "cuda":
-            torch.cuda.synchronize()
 
-    once()  # compiles the rasteriser, picks the convolutions
+def _measured(once: Callable[[], object], n_frames: int, parts: dict[str, float]) -> dict:
+    """``parts`` and what ``once``, which makes ``n_frames``, takes when it is called again (the first call compiles)."""
+    once()
     begin = time.perf_counter()
     once()
-    seconds = time.perf_counter() - begin
-    if device.type == "cuda":
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
         memory, machine = torch.cuda.max_memory_allocated() / 1e9, torch.cuda.get_device_name()
     else:
-        memory = peak_memory() / 1e9
-        machine = f"{torch.get_num_threads()} CPU threads, peak of the whole process"
-    parts = {"ame_frozen_params_m": millions(ame.model), "hef_params_m": millions(hef)}
-    parts["ame_audio_params_m"] = millions(eac.audio) if eac.audio is not None else 0.0
-    parts["eac_params_m"] = millions(eac) - parts["ame_audio_params_m"]
-    learned = parts["ame_audio_params_m"] + parts["eac_params_m"] + parts["hef_params_m"]
-    costs = {"memory_gb": memory, "ms_per_frame": 1000 * seconds / n_frames}
-    return parts | costs | {"params_m": learned, "machine": machine, "size_px": hef.size}
+        memory, machine = peak_memory() / 1e9, f"{torch.get_num_threads()} CPU threads, peak of the whole process"
+    costs = {"memory_gb": memory, "ms_per_frame": 1000 * (time.perf_counter() - begin) / n_frames}
+    return parts | costs | {"machine": machine}
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _run(eac: Eac, hef: Hef, z_emo: torch.Tensor, n_frames: int, frozen: float) -> dict:
+    """The costs of EAC, rendering and HEF; ``frozen``: parameters of AME's towers, M."""
+    face, still, device = load_face_model(), Coefficients.zeros(1), _device()
+    eac, hef, source = eac.to(device), hef.to(device), torch.full((1, 3, hef.size, hef.size), 0.5)
+
+    def once() -> None:
+        beta, sigma = predict(eac, Windows.of(eac, _sound(n_frames), n_frames, 25), z_emo.to(device), 2.0)
+        for _ in animate(hef, face, source, still, still.expand(n_frames).replace(beta=beta.cpu()), sigma):
+            pass
+
+    audio = millions(eac.audio) if eac.audio is not None else 0.0
+    parts = {"ame_frozen_params_m": frozen, "ame_audio_params_m": audio, "eac_params_m": millions(eac) - audio}
+    parts |= {"hef_params_m": millions(hef), "params_m": millions(eac, hef), "size_px": hef.size}
+    return _measured(once, n_frames, parts)
+
+
+def _ours(critics: Path, eac: Path, hef: Path, n_frames: int) -> dict:
+    ame = Ame.load(critics / "clip.safetensors")
+    return _run(Eac.load(eac), Hef.load(hef), ame.text(["happy"])[0], n_frames, millions(ame.model))
+
+
+def _paper(size: int, n_frames: int) -> dict:
+    eac = Eac(embedding_dim=512, audio_depth=PAPER_EAC["depth"], reading=False, pe_scale=1.0, **PAPER_EAC).eval()
+    hef = Hef(size=size, sigma_dim=PAPER_EAC["dim"], detail=False, mesh_motion=False, **PAPER_HEF).eval()
+    with torch.no_grad():
+        return _run(eac, hef, torch.nn.functional.normalize(torch.ones(512), dim=0), n_frames, float("nan"))
+
+
+def _ecg(landmarks: Path, texture: Path, size: int, n_frames: int) -> dict:
+    generator, content = LandmarkGenerator.load(landmarks)
+    net, face, own = TextureGenerator.load(texture), load_face_model(), Coefficients.zeros(1)
+    picture, pose = np.full((size, size, 3), 128, np.uint8), torch.zeros(n_frames, 6)
+
+    def once() -> None:
+        parts = generator, content, net, face, picture, own
+        ecg_animate(*parts, _sound(n_frames), "happy", 2, pose=pose, fps=25.0)
+
+    return _measured(once, n_frames, {"params_m": millions(generator, content, net), "size_px": size})
+
+
+def _alone(work: Callable[..., dict], *arguments) -> dict:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def inference_cost(critics: str | Path, eac: str | Path, hef: str | Path, n_frames: int = 32) -> dict:
-    """Parameters, peak memory and time a frame of AME + EAC + rendering + HEF, measured in a process of its own.
+    """Parameters, peak memory and time a frame of AME + EAC + rendering + HEF.
 
-    From speech and a fitted source to frames; without fitting the source and without writing video. The paper's count
-    must leave CLIP's own towers out (they alone have 151 M), and so does ``params_m``; ours are counted in
-    ``ame_frozen_params_m``.
+    From speech and a fitted source to frames; without fitting the source and without writing video. CLIP's own towers (they alone have
+    151 M) are no part of ``params_m``; ours are counted in ``ame_frozen_params_m``.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_cost, Path(critics), Path(eac), Path(hef), n_frames).result()
+    return _alone(_ours, Path(critics), Path(eac), Path(hef), n_frames)
+
+
+def paper_cost(size: int, n_frames: int = 4) -> dict:
+    """The same of the networks of the profile ``paper`` at ``size`` px, with weights as drawn: costs do not depend on what is learnt."""
+    return _alone(_paper, size, n_frames)
+
+
+def ecg_cost(landmarks: str | Path, texture: str | Path, size: int, n_frames: int = 32) -> dict:
+    """The same of ECG, one-shot tuning included, at ``size`` px."""
+    return _alone(_ecg, Path(landmarks), Path(texture), size, n_frames)
+
+
+def training_cost(*weights: Path) -> float:
+    """Hours that the trainings of ``weights`` took by their records (steps x ms a step), each on the machine that made it."""
+    records = [json.loads(path.with_suffix(".json").read_text()) for path in weights]
+    return sum(r["steps"] * r["step_ms"] for r in records) / 3.6e6

@@ -3,6 +3,7 @@
 A method is called with a :class:`emolib.metrics.protocol.Reference` and gives frames uint8 (T, S, S, 3), as many as the reference has.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from emolib.baselines.ecg.content import Content
 from emolib.baselines.ecg.landmarks import LandmarkGenerator
 from emolib.baselines.ecg.texture import TextureGenerator, TextureSet, ecg_animate, one_shot
 from emolib.eac import Eac
-from emolib.face.model import Coefficients, FaceModel
+from emolib.face.model import FaceModel
 from emolib.hef import Hef, HefOutput
 from emolib.media.audio import SAMPLE_RATE
 from emolib.media.pictures import resized, to_frames, to_tensor
 from emolib.metrics.image import psnr, ssim
 from emolib.metrics.protocol import Reference
+from emolib.pipeline.sources import Source
 from emolib.portrait import animate, native_side
 from emolib.reenact import condition, generate
 from emolib.sight import make_drive
@@ -31,7 +33,8 @@ from emolib.sight import make_drive
 class Ours:
     """Sound and emotion -> beta_hat (``eac``), sigma_hat (``styles``: the EAC that ``hef`` was trained with); the own head pose; HEF.
 
-    modality: what the emotion is taken from: text, audio or image (Ours-T, -A, -I; Sec. 4.2).
+    source: what it is given of the person, see :mod:`emolib.pipeline.sources`. modality: what the emotion is taken from: text, audio or
+    image (Ours-T, -A, -I; Sec. 4.2).
     """
 
     eac: Eac
@@ -39,52 +42,61 @@ class Ours:
     hef: Hef
     ame: Ame
     face: FaceModel
+    source: Callable[[Reference], Source]
     modality: str = "text"
 
-    def coefficients(self, clip) -> tuple[Coefficients, Tensor]:
-        """(theta_hat (T rows), sigma_hat (T, C)) of a whole clip."""
+    def told(self, clip) -> tuple[Tensor, Tensor]:
+        """(beta_hat (T, 64), sigma_hat (T, C)) of a whole clip."""
         theta, sigma = generate(self.eac, clip, condition(self.eac, self.ame, clip, self.modality))
         if self.styles is not self.eac:
             sigma = generate(self.styles, clip, condition(self.styles, self.ame, clip, self.modality))[1]
-        return theta, sigma
+        return theta.beta, sigma
 
     def __call__(self, reference: Reference) -> np.ndarray:
-        clip, (n, size) = reference.clip, reference.frames.shape[:2]
-        theta, sigma = self.coefficients(clip)
-        source = resized(to_tensor(reference.frames[:1]), native_side(self.hef, size))
-        made = animate(self.hef, self.face, source, clip.coefficients()[:1], theta[:n], sigma[:n])
+        n, size = reference.frames.shape[:2]
+        (beta, sigma), source = self.told(reference.clip), self.source(reference)
+        picture = resized(to_tensor(source.picture[None]), native_side(self.hef, size))
+        wanted = source.wanted(reference.clip, beta[:n])
+        made = animate(self.hef, self.face, picture, source.own, wanted, sigma[:n])
         return to_frames(resized(torch.cat(list(made)), size))
 
     @torch.no_grad()
     def moment(self, reference: Reference, at: int) -> HefOutput:
         """What HEF makes of frame ``at``, its flows at every scale among it (Fig. 11)."""
-        theta, sigma = self.coefficients(reference.clip)
-        wanted = make_drive(self.face, reference.clip.coefficients()[:1], theta[[at]], sigma[[at]], self.hef.size)
-        return self.hef(resized(to_tensor(reference.frames[:1]), self.hef.size), wanted)
+        (beta, sigma), source = self.told(reference.clip), self.source(reference)
+        theta = source.wanted(reference.clip, beta)[[at]]
+        wanted = make_drive(self.face, source.own, theta, sigma[[at]], self.hef.size)
+        return self.hef(resized(to_tensor(source.picture[None]), self.hef.size), wanted)
 
 
 @dataclass(frozen=True)
 class Ecg:
-    """The baseline: it gets the emotion's label and the clip's own head pose. iterations: of one-shot tuning on the source."""
+    """The baseline: it gets the emotion's label and the clip's own head pose.
+
+    source: what it is given of the person, see :mod:`emolib.pipeline.sources`. iterations: of one-shot tuning on that. lips: the emotion
+    that G_L is told in place of the label (neutral: "w/o emotional landmark" of Table 4), or None.
+    """
 
     generator: LandmarkGenerator
     content: Content
     texture: TextureGenerator
     face: FaceModel
+    source: Callable[[Reference], Source]
     iterations: int
+    lips: str | None = None
 
     @classmethod
-    def load(cls, folder: Path, face: FaceModel, iterations: int) -> "Ecg":
-        """Reads the weights that stage 06 left in ``folder``."""
+    def load(cls, folder: Path, face: FaceModel, source, iterations: int, texture: str = "texture") -> "Ecg":
+        """Reads the weights that stage 06 left in ``folder``, of G_T those named ``texture``."""
         parts = LandmarkGenerator.load(folder / "landmarks.safetensors")
-        return cls(*parts, TextureGenerator.load(folder / "texture.safetensors"), face, iterations)
+        return cls(*parts, TextureGenerator.load(folder / f"{texture}.safetensors"), face, source, iterations)
 
     def __call__(self, reference: Reference) -> np.ndarray:
-        clip, own = reference.clip, reference.clip.coefficients()
+        clip, source = reference.clip, self.source(reference)
         return ecg_animate(
-            self.generator, self.content, self.texture, self.face, reference.frames[0], own[:1], reference.audio,
-            clip.emotion, clip.intensity, pose=own.pose[: len(reference.frames)], fps=float(clip.fps),
-            iterations=self.iterations,
+            self.generator, self.content, self.texture, self.face, source.picture, source.own, reference.audio,
+            clip.emotion, clip.intensity, pose=source.pose(clip, len(reference.frames)), fps=float(clip.fps),
+            iterations=self.iterations, lips=self.lips,
         )  # fmt: skip
 
 

@@ -288,18 +288,19 @@ def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations
 @torch.no_grad()
 def ecg_frames(
     generator, content, texture, model, source, coefficients, audio, emotion, intensity, *, pose, fps, iterations=5, chunk=16,
-    closure=None,
+    closure=None, lips=None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """The whole of ECG: one face and speech -> frames uint8 (t, S, S, 3), ``chunk`` at a time.
 
     generator, content: :meth:`LandmarkGenerator.load`. texture: G_T. model: the 3DMM. source: uint8 (S, S, 3) with its fitted coefficients
     (1 row). audio (n_samples,) at 16 kHz. emotion, intensity: see :func:`emolib.baselines.ecg.landmarks.emotion_vector`. pose (T, 6): head
     pose of each frame. fps: frames a second. iterations: of one-shot tuning, 0 for none. closure (T,): of the lids, blinks; None: none.
+    lips: the emotion that G_L is told where it is another than G_T's.
     """
     device, size, n = next(texture.parameters()).device, source.shape[0], len(pose)
     coefficients, pose = coefficients.to(device), pose.to(device)
     alpha = coefficients.alpha
-    marks = predict_landmarks(generator, content, model, audio, alpha, emotion, intensity, n, fps)
+    marks = predict_landmarks(generator, content, model, audio, alpha, lips or emotion, intensity, n, fps)
     if closure is not None:
         marks = blinking(marks, closure)
     marks = posed(model, alpha.expand(n, -1), marks, pose, size)
