@@ -42,16 +42,19 @@ def test_every_variant_hears_sound_emotion_and_intensity(variant):
         assert (eac(*changed)[0] - beta).abs().max() > 1e-4
 
 
-def test_transformer_is_equations_3_and_4():
-    eac = small()
+@pytest.mark.parametrize(("reading", "scale"), [(True, 0.2), (False, 1.0)], ids=["ours", "the paper's"])
+def test_transformer_is_equations_3_and_4(reading, scale):
+    eac = Eac(**SMALL, reading=reading, pe_scale=scale).eval()
     windows, z_emo, mu = inputs(eac)
     sigma = mu[:, None, None] * eac.intensity
-    tokens = torch.cat([sigma, eac.audio_mlp(windows)], 1) + 0.2 * sinusoids(9, 16) + eac.emotion_mlp(z_emo)[:, None]
+    tokens = torch.cat([sigma, eac.audio_mlp(windows)], 1) + scale * sinusoids(9, 16) + eac.emotion_mlp(z_emo)[:, None]
     for layer in eac.phi.layers:
         tokens = layer(tokens)
     tokens = eac.phi.norm(tokens)
     beta, updated = eac(windows, z_emo, mu)
-    head = eac.beta_mlp(tokens[:, 1:] + eac.read(tokens[:, :1]))  # ours: the head reads sigma_hat too
+    head = eac.beta_mlp(
+        tokens[:, 1:] + (eac.read(tokens[:, :1]) if reading else 0)
+    )  # ours: the head reads sigma_hat too
     torch.testing.assert_close(beta, head, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(updated, tokens[:, 0], atol=1e-5, rtol=1e-4)
 

@@ -40,9 +40,9 @@ class Painter:
         return mask * image + (1 - mask) * pictures, Rendering(image, mask, None)
 
 
-def image_terms(monkeypatch, painter, pictures, emotion_loss=True):
+def image_terms(monkeypatch, painter, pictures, emotion_loss=True, relative=True):
     monkeypatch.setattr(training, "composite", painter)
-    return training.image_terms(None, None, pictures, MeanColour(), emotion_loss)
+    return training.image_terms(None, None, pictures, MeanColour(), emotion_loss, relative)
 
 
 def test_eq_6_and_l_rec(monkeypatch):
@@ -63,6 +63,8 @@ def test_eq_6_is_in_lengths_of_what_phi_sees(monkeypatch):
     pictures = torch.stack([torch.full((3, 4, 4), 0.2), torch.full((3, 4, 4), 0.6)])
     terms = image_terms(monkeypatch, Painter(0.4), pictures)
     assert terms["emo"].item() == pytest.approx(0.25)
+    plain = image_terms(monkeypatch, Painter(0.4), pictures, relative=False)  # the paper's: the lengths themselves
+    assert plain["emo"].item() == pytest.approx(0.1 * 3**0.5)
     assert terms["rec"].item() == pytest.approx(0.04)  # (.2^2 + .2^2) / 2
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from emolib.critics.perceptual import FaceDistance, Perceptual
+from emolib.critics.perceptual import FaceDistance, Perceptual, require_backbones
 from emolib.errors import EmolibError
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients, FaceModel
@@ -272,3 +272,13 @@ def test_over_mesh_by_hand():
         found["psnr_over_mesh_db"] == pytest.approx(2)
         and found["psnr_over_mesh_db_low"] < 2 < found["psnr_over_mesh_db_high"]
     )
+
+
+def test_a_random_backbone_can_be_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    require_backbones("any", "alex", "vgg")
+    with pytest.raises(EmolibError, match="no vgg16-.*put torchvision's weights there"):
+        require_backbones("pretrained", "vgg")
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth").touch()
+    require_backbones("pretrained", "vgg")

@@ -13,7 +13,7 @@ from emolib.fingerprint import file_digest
 from emolib.params import Params
 from emolib.pipeline.stage import Stage, project_root
 from emolib.train.loop import Loop, Training, read_record, record_path, train
-from emolib.train.parallel import gather, share
+from emolib.train.parallel import gather, mixed, share
 from emolib.weights import load_into, load_weights, save_weights
 
 
@@ -185,3 +185,12 @@ def test_the_rate_warms_up_and_falls_along_a_cosine(tmp_path):
     # Warm-up over 5 steps: 1/5 of the cosine at step 0, all of it from step 4 on; at half time (1 + .02) / 2.
     assert rates[0] == pytest.approx(0.2) and rates[2] == pytest.approx(0.51)
     assert rates[1] == pytest.approx(0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * 0.04))) and rates[3] < 0.03
+
+
+def test_precision_is_what_the_device_is_fast_in(monkeypatch):
+    assert [mixed(p, "auto") for p in ("no", "bf16", "fp16")] == ["no", "bf16", "fp16"]
+    assert mixed("auto", "cpu") == "no"
+    for has_gpu, has_bf16, wanted in ((False, False, "no"), (True, True, "bf16"), (True, False, "fp16")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda has=has_gpu: has)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has_bf16, **_: has)
+        assert mixed("auto", "auto") == wanted
