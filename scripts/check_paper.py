@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from emolib.compat import fix_torchvision
 from emolib.corpus.clips import JOURNAL
 from emolib.corpus.mead import EMOTION
 from emolib.errors import EmolibError
@@ -135,6 +136,7 @@ def main() -> int:
     run, clip = folder / "run", folder / "ViT-B-32.pt"
     film(folder / "mead")
     if not clip.is_file():
+        fix_torchvision()
         import open_clip
 
         torch.save(open_clip.create_model("ViT-B-32").state_dict(), clip)
