@@ -68,7 +68,10 @@ lab: install
 clean:
 	rm -rf .smoke .profiles .checkpoints
 
-# By hand, within the hour: kills, mutations, two processes, other machines, and the wheel in an empty environment.
+# By hand: kills, mutations, two processes, other machines, the wheel in an empty environment; then, for hours, every stage of the profile
+# paper at its real sizes on a fake MEAD (RECORDS=2500: of fewer recordings).
+RECORDS ?= 25000
 check: install
 	EMOLIB_CHECK=1 $(BIN)/python -m pytest tests/test_killed.py tests/test_staleness.py tests/test_parallel.py tests/test_reproducible.py tests/test_workers.py tests/test_fuzz.py
 	scripts/check_wheel.sh
+	$(BIN)/python scripts/check_paper.py --records $(RECORDS)

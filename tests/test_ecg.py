@@ -275,6 +275,7 @@ def test_the_landmark_generator_learns_to_move_the_mouth(tmp_path, adjacency):
         lambda_ver=1.0,
         lambda_gan=0.5,
     )
+    training.canonical = frontal(FlatFace(), torch.zeros(1, 80), torch.zeros(1, 64))
     training.data, training.models = data, {"landmarks": net.train(), "judge": GraphDiscriminator(adjacency, 32)}
     training.optimizers = {k: torch.optim.Adam(m.parameters(), lr=3e-3) for k, m in training.models.items()}
     curves = pd.DataFrame(Loop(training, checkpoints=tmp_path, device="cpu").run())

@@ -20,6 +20,8 @@ from emolib.face.loaders import load_face_model
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
+EXAGGERATED = 8.0  # times: what D_L sees of a movement
+
 
 @dataclass(kw_only=True)
 class LandmarksTraining(Training):
@@ -43,11 +45,17 @@ class LandmarksTraining(Training):
         self.listener = Content.load(self.content)
         self.data = LandmarkSet(self.corpus, face, self.listener)
         torch.manual_seed(self.seed)
-        adjacency = delaunay_adjacency(frontal(face, torch.zeros(1, 80), torch.zeros(1, 64))[0].numpy())
+        self.canonical = frontal(face, torch.zeros(1, 80), torch.zeros(1, 64))
+        adjacency = delaunay_adjacency(self.canonical[0].numpy())
         net, judge = LandmarkGenerator(adjacency, variant=self.variant), GraphDiscriminator(adjacency)
         self.models = {"landmarks": net.train(), "judge": judge.train()}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), lr=self.lr) for name, m in self.models.items()}
         return self
+
+    def judged(self, landmarks: Tensor, neutral: Tensor) -> Tensor:
+        """What D_L sees of landmarks (B, 68, 2): their movement on the mean face (App. A.1: "retargeted to a neutral frontal canonical
+        landmark"), exaggerated (ours). People differ by more than they move: of landmarks as they are, D_L never tells true from made."""
+        return self.canonical.to(landmarks) + EXAGGERATED * (landmarks - neutral)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         return rng.integers(len(self.data), size=self.batch_size)
@@ -62,11 +70,12 @@ class LandmarksTraining(Training):
             return {"vertex": vertex}
         with loop.autocast():
             generated = generator(content, emotion, neutral).float()
-            fake, real = (discriminator(x, emotion).float() for x in (generated.detach(), spoken))
+            shown = (self.judged(x, neutral) for x in (generated.detach(), spoken))
+            fake, real = (discriminator(x, emotion).float() for x in shown)
         judge = gather((real - 1).square() + fake.square()).mean() / 2
         loop.minimize("judge", judge)
         with loop.autocast():
-            believed = discriminator(generated, emotion).float()
+            believed = discriminator(self.judged(generated, neutral), emotion).float()
         terms = {"vertex": gather((spoken - generated).square().sum((1, 2))).mean()}  # Eq. 2
         terms["gan"] = gather((believed - 1).square()).mean() / 2  # Eq. 3
         loop.minimize(
