@@ -79,9 +79,13 @@ class Portrait:
             motion = self._raised(made.flows[-1])
         painted = drawn(fine.rendering, fine.inside, made.light)
         moved = warp_sharp(self.picture, motion + refined)
-        start = torch.lerp(moved, painted, unlike(moved, painted, motion, fine.inside, fine.hidden))
-        band = start - self._raised(made.start)
-        return (self._raised(made.image) + self._raised(made.gain) * band).clamp(0, 1)
+        made_up = unlike(moved, painted, motion, fine.inside, fine.hidden)
+        start = torch.lerp(moved, painted, made_up)
+        result = self._raised(made.image) + self._raised(made.gain) * (start - self._raised(made.start))
+        # What the mesh draws stays as light as drawn, and as sharp: there HEF has learnt how light the mouths of its drawn people are, and
+        # softens lashes. Its colours are the photograph's.
+        lighter = (start - result).mean(1, keepdim=True)
+        return (result + made_up * lighter).clamp(0, 1)
 
     def _raised(self, x: Tensor) -> Tensor:
         return F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
