@@ -64,24 +64,30 @@ class FrameBank:
         room = max(1, int(budget_mb * 2**20 / (per_clip * 3 * size * size * (3 if face_model else 1))))
         rng = np.random.default_rng(seed)
         clips = [corpus[int(i)] for i in np.sort(rng.permutation(len(corpus))[:room])]
-        images, composites, recasts, betas = [], [], [], []
-        for clip in clips:
+        # Filled in place: kept among the large passing arrays, small new ones would leave holes that nothing fits into, 13 MB a clip.
+        views: list[Tensor] = []
+        betas = []
+        for number, clip in enumerate(clips):
             # Emotions rise at the start of a clip and fade at its end; the middle is what the label speaks of.
             index = np.linspace(0.2 * clip.n_frames, 0.8 * clip.n_frames, per_clip).astype(int)
             frames = to_tensor(clip.frames(index))
-            images.append(shrink(frames, size))
+            seen = [frames]
             if face_model is not None:
                 fitted = clip.coefficients()[index]
                 betas.append(fitted.beta)
-                composites.append(shrink(composite(face_model, fitted, frames)[0], size))
-                recasts.append(shrink(composite(face_model, recast(fitted, rng), frames)[0], size))
+                seen += [composite(face_model, theta, frames)[0] for theta in (fitted, recast(fitted, rng))]
+            for kind, pictures in enumerate(seen):
+                small = shrink(pictures, size)
+                if kind == len(views):
+                    views.append(torch.empty(len(clips), *small.shape, dtype=torch.uint8))
+                views[kind][number] = small
         return cls(
-            torch.stack(images),
+            views[0],
             torch.tensor([EMOTIONS.index(c.emotion) for c in clips]),
             torch.tensor([int(c.intensity) for c in clips]),
             tuple(c.identity for c in clips),
-            torch.stack(composites) if composites else None,
-            torch.stack(recasts) if recasts else None,
+            views[1] if betas else None,
+            views[2] if betas else None,
             torch.stack(betas) if betas else None,
         )
 
