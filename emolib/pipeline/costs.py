@@ -1,6 +1,5 @@
 """What a method costs to run: parameters, memory, time a frame (Table 2). Each is measured in a process of its own."""
 
-import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ from emolib.hearing import Windows
 from emolib.hef import Hef
 from emolib.pipeline.memory import peak_memory
 from emolib.portrait import animate
+from emolib.train.loop import read_record
 
 # The profile ``paper`` (conf/profile/paper.yaml; a test compares them).
 PAPER_EAC: dict[str, Any] = {"audio": "mel", "window": 20, "frames": 32, "dim": 512, "depth": 6}
@@ -38,15 +38,18 @@ def _sound(n_frames: int) -> np.ndarray:
 
 def _measured(once: Callable[[], object], n_frames: int, parts: dict[str, float]) -> dict:
     """``parts`` and what ``once``, which makes ``n_frames``, takes when it is called again (the first call compiles)."""
-    once()
-    begin = time.perf_counter()
-    once()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    gpu = torch.cuda.is_available()
+    for _ in range(2):
+        begin = time.perf_counter()
+        once()
+        if gpu:
+            torch.cuda.synchronize()
+    seconds = time.perf_counter() - begin
+    if gpu:
         memory, machine = torch.cuda.max_memory_allocated() / 1e9, torch.cuda.get_device_name()
     else:
         memory, machine = peak_memory() / 1e9, f"{torch.get_num_threads()} CPU threads, peak of the whole process"
-    costs = {"memory_gb": memory, "ms_per_frame": 1000 * (time.perf_counter() - begin) / n_frames}
+    costs = {"memory_gb": memory, "ms_per_frame": 1000 * seconds / n_frames}
     return parts | costs | {"machine": machine}
 
 
@@ -83,15 +86,14 @@ def _paper(size: int, n_frames: int) -> dict:
 
 
 def _ecg(landmarks: Path, texture: Path, size: int, n_frames: int) -> dict:
-    generator, content = LandmarkGenerator.load(landmarks)
-    net, face, own = TextureGenerator.load(texture), load_face_model(), Coefficients.zeros(1)
+    nets = [net.to(_device()) for net in (*LandmarkGenerator.load(landmarks), TextureGenerator.load(texture))]
+    face, own = load_face_model().to(_device()), Coefficients.zeros(1)
     picture, pose = np.full((size, size, 3), 128, np.uint8), torch.zeros(n_frames, 6)
 
     def once() -> None:
-        parts = generator, content, net, face, picture, own
-        ecg_animate(*parts, _sound(n_frames), "happy", 2, pose=pose, fps=25.0)
+        ecg_animate(*nets, face, picture, own, _sound(n_frames), "happy", 2, pose=pose, fps=25.0)
 
-    return _measured(once, n_frames, {"params_m": millions(generator, content, net), "size_px": size})
+    return _measured(once, n_frames, {"params_m": millions(*nets), "size_px": size})
 
 
 def _alone(work: Callable[..., dict], *arguments) -> dict:
@@ -120,5 +122,5 @@ def ecg_cost(landmarks: str | Path, texture: str | Path, size: int, n_frames: in
 
 def training_cost(*weights: Path) -> float:
     """Hours that the trainings of ``weights`` took by their records (steps x ms a step), each on the machine that made it."""
-    records = [json.loads(path.with_suffix(".json").read_text()) for path in weights]
+    records = [read_record(path) for path in weights]
     return sum(r["steps"] * r["step_ms"] for r in records) / 3.6e6

@@ -35,6 +35,13 @@ class Source:
         return self.own.expand(len(beta)).replace(beta=beta, pose=self.pose(clip, len(beta)))
 
 
+def _first(face: FaceModel, clip, landmarks: np.ndarray | None = None) -> Source:
+    """The first frame of ``clip``, fitted alone; its landmarks (68, 2) are found if not given."""
+    picture = clip.frames([0])[0]
+    own = fit_image(face, picture, landmarks, drawn=clip.corpus == "synth").coefficients
+    return Source(picture, own, own.pose[0] - clip.coefficients().pose[0])
+
+
 class FirstFrame:
     """The first frame of a clip, fitted alone; each is fitted once."""
 
@@ -45,9 +52,7 @@ class FirstFrame:
     def __call__(self, reference: Reference) -> Source:
         clip = reference.clip
         if clip.clip_id not in self._known:
-            picture, drawn = reference.frames[0], clip.corpus == "synth"
-            own = fit_image(self._face, picture, reference.landmarks[0], drawn=drawn).coefficients
-            self._known[clip.clip_id] = Source(picture, own, own.pose[0] - clip.coefficients().pose[0])
+            self._known[clip.clip_id] = _first(self._face, clip, reference.landmarks[0])
         return self._known[clip.clip_id]
 
 
@@ -67,10 +72,7 @@ class NeutralPortrait:
         if identity not in self._clips:
             raise EmolibError(f"no neutral clip of {identity}; choose other clips or leave the neutral portrait out")
         if identity not in self._known:
-            clip = self._clips[identity]
-            picture = clip.frames([0])[0]
-            own = fit_image(self._face, picture, drawn=clip.corpus == "synth").coefficients
-            self._known[identity] = Source(picture, own, own.pose[0] - clip.coefficients().pose[0])
+            self._known[identity] = _first(self._face, self._clips[identity])
         return self._known[identity]
 
 
