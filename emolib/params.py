@@ -220,6 +220,11 @@ class Ecg:
     landmark_motion: bool = choice(
         True, (True, False), "start the flow of G_T from the landmarks' own motion (the paper: no)"
     )
+    standardise: bool = choice(
+        True, (True, False), "standardise the characters before the LSTM of E_A (ours; the paper: no)"
+    )
+    movement: float = number(8.0, 1.0, 100.0, "times: what D_L sees of a movement (ours; the paper: 1)")
+    face_distance: bool = choice(True, (True, False), "Eq. 7 also in the face net's features (ours; the paper: no)")
     frames_per_clip: int = number(6, 2, 512, "frames of each clip that G_T is shown")
     landmark_lr: float = number(2e-3, 1e-7, 1.0, "Adam learning rate of G_L (Sec. 4.1: 2e-4)")
     texture_lr: float = number(5e-4, 1e-7, 1.0, "Adam learning rate of G_T (Sec. 4.1: 2e-4)")

@@ -22,6 +22,7 @@ from emolib.face.fitting import fit_image
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef
 from emolib.media.pictures import to_tensor
+from emolib.scene import Scene, behind, scene_of
 from emolib.sight import drawn, drive_of, look, sight, style, unlike
 
 LARGEST = 1024  # px: sides beyond are made at this one
@@ -52,13 +53,13 @@ class Portrait:
     Raises ValueError for another size.
     """
 
-    def __init__(self, hef: Hef, model: FaceModel, picture: Tensor, own: Coefficients):
+    def __init__(self, hef: Hef, model: FaceModel, picture: Tensor, own: Coefficients, scene: Scene | None = None):
         side = picture.shape[-1]
         if picture.shape[:3] != (1, 3, side) or side % hef.size or (side > hef.size and not hef.detail):
             raise ValueError(
                 f"the portrait is {tuple(picture.shape)}; expected (1, 3, R, R) with R = {hef.size}, or with ``detail`` a multiple"
             )
-        self.hef, self.model, self.picture, self.own, self.side = hef, model, picture, own, side
+        self.hef, self.model, self.picture, self.own, self.side, self.scene = hef, model, picture, own, side, scene
         self.view = look(model, own, side)
         self.image = F.avg_pool2d(self.view.image, side // hef.size)
         with torch.no_grad():
@@ -69,23 +70,37 @@ class Portrait:
         """Frames (B, 3, R, R) in [0, 1] of the coefficients ``wanted`` (B) and sigma_hat (1|B, C)."""
         fine = sight(self.model, self.view, wanted, self.side)
         drive = drive_of(self.image, fine.reduced(self.hef.size), style(self.own, wanted, sigma))
+        covered = None
+        if self.scene is not None and self.scene.view is not None:
+            rigid, covered = self.scene.rigid(self.model, wanted)
+            drive = behind(drive, rigid, covered)
         made = self.hef.synthesise(self.encoded, drive)
         if self.side == self.hef.size:
-            return made.image.clamp(0, 1)
+            return self._finished(made.image, made.flows[-1], drive.hidden)
         near = (2 * fine.seen).clamp(max=1)
         motion = torch.lerp(self._raised(drive.motion), fine.flow / fine.seen.clamp(min=1e-3), near)
         refined = self._raised(made.flows[-1] - drive.motion) if self.hef.mesh_motion else 0
         if not self.hef.mesh_motion:
             motion = self._raised(made.flows[-1])
         painted = drawn(fine.rendering, fine.inside, made.light)
-        moved = warp_sharp(self.picture, motion + refined)
-        made_up = unlike(moved, painted, motion, fine.inside, fine.hidden)
+        inside, hidden = fine.inside, fine.hidden
+        if covered is not None:
+            motion = torch.lerp(motion, self._raised(rigid), covered)
+            inside, hidden = inside * (1 - covered), hidden * (1 - covered)
+        motion = motion + refined
+        moved = warp_sharp(self.picture, motion)
+        made_up = unlike(moved, painted, motion, inside, hidden)
         start = torch.lerp(moved, painted, made_up)
         result = self._raised(made.image) + self._raised(made.gain) * (start - self._raised(made.start))
         # What the mesh draws stays as light as drawn, and as sharp: there HEF has learnt how light the mouths of its drawn people are, and
         # softens lashes. Its colours are the photograph's.
         lighter = (start - result).mean(1, keepdim=True)
-        return (result + made_up * lighter).clamp(0, 1)
+        return self._finished(result + made_up * lighter, motion, made_up)
+
+    def _finished(self, frames: Tensor, motion: Tensor, made_up: Tensor) -> Tensor:
+        if self.scene is not None:
+            frames = self.scene.at_rest_behind(frames, motion, made_up)
+        return frames.clamp(0, 1)
 
     def _raised(self, x: Tensor) -> Tensor:
         return F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
@@ -103,7 +118,8 @@ def portrait_of(hef: Hef, model: FaceModel, image: np.ndarray, landmarks: np.nda
     side = native_side(hef, hef.size / np.hypot(*small.matrix[:, 0]))
     alignment = Alignment.from_landmarks(landmarks, side)
     picture = to_tensor(np.array(alignment.crop(image))[None]).to(device)
-    return Portrait(hef, model if device.type == "cpu" else model.to(device), picture, own), alignment
+    model = model if device.type == "cpu" else model.to(device)
+    return Portrait(hef, model, picture, own, scene_of(model, own, picture, image, alignment)), alignment
 
 
 def animate(

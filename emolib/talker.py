@@ -27,6 +27,7 @@ from emolib.face.landmarker import WEIGHTS as FACE_NET
 from emolib.face.landmarks import Face
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.face.model import Coefficients, FaceModel
+from emolib.face.person import WEIGHTS as PERSON_NET
 from emolib.hearing import Windows, hear_with
 from emolib.hef import Hef
 from emolib.media.audio import frame_count
@@ -90,7 +91,7 @@ class Talker:
         """
         folder = Path(folder) if folder is not None else PRETRAINED
         verify(folder, SHIPS)
-        verify(FACE_NET.parent, [FACE_NET.name])
+        verify(FACE_NET.parent, [FACE_NET.name, PERSON_NET.name])
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         ame, eac = Ame.load(folder / "clip.safetensors"), Eac.load(folder / "eac.safetensors")

@@ -39,7 +39,7 @@ LEVELS = [
         "critics",
         "hearing",
         "sight",
-        "ame eac hef motion reenact",
+        "ame eac hef motion reenact scene",
         "portrait",
         "request",
         "talker",
@@ -82,7 +82,8 @@ ALLOWED = {
     "eac": "errors emotions weights media speech hearing layers",
     "sight": "face face.kernels layers",
     "hef": "errors weights face layers sight",
-    "portrait": "media face hef layers sight",
+    "scene": "media face layers sight",
+    "portrait": "media face hef layers sight scene",
     "motion": "media face",
     "reenact": "emotions media speech face hearing eac",
     "request": "emolib errors files arguments words timeline media face",
@@ -90,8 +91,8 @@ ALLOWED = {
     "corpus": "errors files fingerprint emotions params media speech face synthface critics",
     "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics hearing ame eac hef reenact sight "
     "corpus",
-    "baselines": "errors emotions weights prompts words media speech face layers critics request talker corpus train",
-    "pipeline": "errors files fingerprint params weights media face metrics critics hearing ame eac hef portrait sight reenact "
+    "baselines": "errors emotions weights prompts words media speech face layers critics scene request talker corpus train",
+    "pipeline": "errors files fingerprint params weights media face metrics critics hearing ame eac hef portrait scene sight reenact "
     "corpus train baselines",
     "__main__": "emolib signals cli",
     "cli": "emolib errors files arguments signals params request media face talker corpus baselines demo",

@@ -35,7 +35,7 @@ def test_a_release_is_half_precision_and_verifies(trained):
     root, target = trained
     manifest = release(root, target)
     assert verify(target) == json.loads((target / "manifest.json").read_text()) == json.loads(json.dumps(manifest))
-    assert set(manifest["files"]) == {*SOURCES, SHIPPED, "dense.safetensors"}
+    assert set(manifest["files"]) == {*SOURCES, SHIPPED, "dense.safetensors", "covers.safetensors"}
     state, config = load_weights(target / "eac.safetensors")
     assert config == {"from": "data/04_eac/full/eac.safetensors"}
     assert torch.allclose(state["w"], torch.linspace(-1, 1, 64), atol=1e-3)
@@ -89,7 +89,7 @@ def test_a_release_knows_which_code_made_it(trained, monkeypatch):
         record = {"weights": file_digest(root / source), "code": code(module), "history": []}
         record_path(root / source).write_text(json.dumps(record))
     release(root, target)
-    unknown = {SHIPPED, "dense.safetensors"}
+    unknown = {SHIPPED, "dense.safetensors", "covers.safetensors"}
     assert set(stale(target)) == unknown, "files that no training here has made"
     monkeypatch.setattr(releasing, "code", lambda module: "new" if module == "emolib.train.hef" else code(module))
     found = stale(target)

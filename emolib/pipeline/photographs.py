@@ -26,6 +26,7 @@ from emolib.hef import Hef
 from emolib.media.audio import save_wav
 from emolib.media.pictures import to_frames
 from emolib.portrait import Portrait, portrait_of, warp_sharp
+from emolib.scene import NOBODY, filled
 from emolib.sight import look, sight
 
 ASKED = {
@@ -48,6 +49,7 @@ SPEAKING = {
     "mouthSmileRight": 0.3,
     "browInnerUp": 0.5,
 }  # and what the face does in them
+BROWS = ("browInnerUp", "browDownLeft")
 
 
 class Photograph(NamedTuple):
@@ -96,6 +98,8 @@ def kept(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, f
     ready = photograph.portrait
     own, picture, side = ready.own, ready.picture, ready.side
     inside = erode(sight(model, ready.view, own, side).mask * face_of(model, own, side), side // 64)
+    if ready.scene is not None:  # hair and glasses before it keep theirs, see `stays`
+        inside = inside * (ready.scene.cover < 0.01)
     still = ready.frames(own, sigma)
     found = {
         "still_psnr_db": float(
@@ -115,6 +119,38 @@ def kept(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, f
         sharp.append(bands[0].var() / bands[1].var())
         alike.append(np.corrcoef(bands[0], bands[1])[0, 1])
     return found | {"moving_sharpness": float(np.mean(sharp)), "detail_correlation": float(np.mean(alike))}
+
+
+def stays(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, float]:
+    """What must not move, mean change in 255ths, and the same of a portrait without its scene (``_bare``): ``background``, a checkerboard
+    put behind the person, while the head turns (:data:`TURNS`); ``cover``, hair and glasses before a face that frowns and lifts its brows.
+    """
+    ready, scene = photograph.portrait, photograph.portrait.scene
+    assert scene is not None
+    board = _board(ready.side).expand(1, 3, -1, -1)
+    behind = (ready.picture + (1 - scene.person) * (board - scene.behind)).clamp(0, 1)
+    staged = scene._replace(behind=filled(behind, (scene.person < NOBODY).float()))
+    wall = erode((scene.person < NOBODY).float(), ready.side // 40) > 0.5
+    over = scene.cover > 0.9
+    turned = [
+        ready.own.replace(pose=ready.own.pose + F.pad(torch.tensor([t], dtype=torch.float32), (0, 3))) for t in TURNS
+    ]
+    browsing = [acted(model, ready.own, {name: 1.0}) for name in BROWS]
+    found = {}
+    for name, kept_with in (("", staged), ("_bare", None)):
+        before_board = Portrait(ready.hef, model, behind, ready.own, kept_with)
+        changed = [(before_board.frames(t, sigma) - behind).abs().mean(1, keepdim=True)[wall].mean() for t in turned]
+        found[f"background{name}"] = 255 * float(torch.stack(changed).mean())
+        itself = ready if kept_with is not None else Portrait(ready.hef, model, ready.picture, ready.own)
+        changed = [(itself.frames(b, sigma) - ready.picture).abs().mean(1, keepdim=True)[over].mean() for b in browsing]
+        found[f"cover{name}"] = 255 * float(torch.stack(changed).mean())
+    return found
+
+
+def _board(side: int) -> Tensor:
+    """A checkerboard (side, side) of 16 fields each way, in [0, 1]."""
+    field = torch.arange(side) * 16 // side
+    return 0.15 + 0.6 * ((field[:, None] + field) % 2)
 
 
 def face_of(model: FaceModel, own: Coefficients, side: int) -> Tensor:
@@ -138,11 +174,15 @@ def read(model: FaceModel, photograph: Photograph, sigma: Tensor) -> dict[str, l
 
 
 def measures(shown: Iterable[Photograph], model: FaceModel, sigma: Tensor) -> dict[str, float]:
-    """The keys of 05: the worst of the photographs in :func:`kept`, and of all actions what the face net reads: mean distance from
-    what was asked for, share of actions that grow with it; and ms a frame of a face of 256 px (the speed of this machine, now)."""
+    """The keys of 05: the worst of the photographs in :func:`kept`, the mean of them in :func:`stays`, and of all actions what the face
+    net reads: mean distance from what was asked for, share of actions that grow with it; and ms a frame of a face of 256 px (the speed
+    of this machine, now)."""
     worst: list[dict[str, float]] = []
     errors, growing, speed = [], [], {}
+    staying: dict[str, list[float]] = {}
     for photograph in shown:
+        for key, value in stays(model, photograph, sigma).items():
+            staying.setdefault(f"photo_{key}_change", []).append(value)
         if (side := photograph.portrait.side) == TIMED_SIDE:
             speed[f"ms_per_frame_{side}"] = 1000 * seconds_a_frame(photograph, sigma)
         worst.append(kept(model, photograph, sigma))
@@ -150,6 +190,7 @@ def measures(shown: Iterable[Photograph], model: FaceModel, sigma: Tensor) -> di
             errors.append(np.abs(np.subtract(seen, STEPS)).mean())
             growing.append((np.diff(seen) > 0).all())
     found = {f"photo_{key}": min(w[key] for w in worst) for key in worst[0]}
+    found |= {key: float(np.mean(values)) for key, values in staying.items()}
     return (
         found | speed | {"shape_error_photo": float(np.mean(errors)), "shape_monotone_photo": float(np.mean(growing))}
     )

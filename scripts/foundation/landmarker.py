@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from emolib.face.landmarker import SHAPE_INDEX, FaceNet
+from emolib.face.person import PersonNet
 
 NETS = {"detector": "face_detector", "points": "face_landmarks_detector", "shapes": "face_blendshapes"}
 
@@ -43,7 +44,12 @@ def constants(model: bytes) -> list[np.ndarray]:
 
 def fill(net: torch.nn.Module, arrays: list[np.ndarray]) -> None:
     """``arrays`` into the parameters of ``net``, which are declared in the order of their use. SystemExit if a shape differs."""
-    depthwise = {f"{name}.weight" for name, m in net.named_modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1}
+    # Depthwise and transposed convolutions: out of TFLite's order 1, height, width, channel.
+    swapped = {
+        f"{name}.weight"
+        for name, m in net.named_modules()
+        if isinstance(m, torch.nn.ConvTranspose2d) or (isinstance(m, torch.nn.Conv2d) and m.groups > 1)
+    }
     parameters = dict(net.named_parameters())
     if len(parameters) != len(arrays):
         raise SystemExit(
@@ -51,8 +57,8 @@ def fill(net: torch.nn.Module, arrays: list[np.ndarray]) -> None:
         )
     for (name, parameter), array in zip(parameters.items(), arrays):
         value = torch.from_numpy(array.copy())
-        if value.ndim == 4:  # TFLite: out, height, width, in; depthwise: 1, height, width, channel
-            value = value.permute(3, 0, 1, 2) if name in depthwise else value.permute(0, 3, 1, 2)
+        if value.ndim == 4:  # the others: out, height, width, in
+            value = value.permute(3, 0, 1, 2) if name in swapped else value.permute(0, 3, 1, 2)
         if value.numel() != parameter.numel() or (value.ndim == 4 == parameter.ndim and value.shape != parameter.shape):
             raise SystemExit(f"{name}: the net expects {tuple(parameter.shape)}, the file has {tuple(value.shape)}")
         parameter.data = value.reshape(parameter.shape)
@@ -116,6 +122,13 @@ def convert(task: bytes) -> FaceNet:
         geometry(files.read("geometry_pipeline_metadata_landmarks.binarypb"), net)
         for name, file in NETS.items():
             fill(getattr(net, name), in_order(net, name, constants(files.read(f"{file}.tflite"))))
+    return net.eval().requires_grad_(False)
+
+
+def person(model: bytes) -> PersonNet:
+    """The net of a TFLite file of selfie segmentation."""
+    net = PersonNet()
+    fill(net, constants(model))
     return net.eval().requires_grad_(False)
 
 

@@ -61,13 +61,13 @@ class EmotionEncoder(nn.Module):
 class AudioEncoder(nn.Module):
     """E_A: content (B, W, 29) -> f_a (B, 128), by three layers of LSTM.
 
-    Ours: each moment is standardised first. Log-probabilities are about -8 but for one or two characters, and numbers as large as that
-    shut the gates: without it the lips do not move.
+    standardise (ours): each moment is standardised first. Log-probabilities are about -8 but for one or two characters, and numbers as
+    large as that shut the gates: without it the lips do not move.
     """
 
-    def __init__(self, content: int, d: int, hidden: int = 256):
+    def __init__(self, content: int, d: int, standardise: bool = True, hidden: int = 256):
         super().__init__()
-        self.norm = nn.LayerNorm(content)
+        self.norm = nn.LayerNorm(content) if standardise else nn.Identity()
         self.lstm = nn.LSTM(content, hidden, num_layers=3, batch_first=True)
         self.last = nn.Linear(hidden, d)
 
@@ -146,14 +146,18 @@ class LandmarkGenerator(nn.Module):
 
     adjacency: (68, 68) of the mean face's Delaunay graph; one graph for all faces, so that omega has a meaning.
     content: width C of the content features. d: length of f_a, f_e, f_l (the paper: 128). variant: a row of :data:`VARIANTS`.
+    standardise: see :class:`AudioEncoder`.
     """
 
-    def __init__(self, adjacency, content: int = CHARACTERS, d: int = 128, variant: str = "full"):
+    def __init__(
+        self, adjacency, content: int = CHARACTERS, d: int = 128, variant: str = "full", standardise: bool = True
+    ):
         super().__init__()
         adjacency = np.asarray(adjacency, np.float32)
         self.config = {"adjacency": adjacency.astype(int).tolist(), "content": content, "d": d, "variant": variant}
+        self.config["standardise"] = standardise
         weighted = variant != "wo_omega"
-        self.audio, self.emotion = AudioEncoder(content, d), EmotionEncoder(d)
+        self.audio, self.emotion = AudioEncoder(content, d, standardise), EmotionEncoder(d)
         self.encoder = GraphEncoder(adjacency, d, weighted)
         self.regions = nn.Linear(3 * d, len(REGIONS) * d)
         self.regional = GraphConv(region_adjacency(adjacency), 2 * d, d, weighted)
@@ -189,7 +193,7 @@ class LandmarkGenerator(nn.Module):
     def load(cls, path: str | Path) -> tuple["LandmarkGenerator", Content]:
         """(generator, content net), frozen. Raises :class:`EmolibError` for a missing, damaged or foreign file."""
         state, config = load_weights(path)
-        if set(config) != {"adjacency", "content", "d", "variant", "listener"}:
+        if set(config) - {"standardise"} != {"adjacency", "content", "d", "variant", "listener"}:
             raise EmolibError(f"{path} holds no ECG landmark generator; expected data/06_ecg/landmarks.safetensors")
         content = Content(**config.pop("listener"))
         parts = [

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from emolib.baselines.ecg.background import Background
 from emolib.baselines.ecg.landmarks import LandmarkGenerator
 from emolib.baselines.ecg.texture import TextureGenerator, ecg_frames
 from emolib.errors import EmolibError
 from emolib.face.alignment import Alignment
 from emolib.face.fitting import fit_image
 from emolib.face.loaders import SHIPPED, load_face_model
+from emolib.media.pictures import to_frames, to_tensor
 from emolib.prompts import NOUNS, WORDS
 from emolib.request import Request
 from emolib.talker import Talker, behaviour
@@ -60,8 +62,9 @@ class EcgTalker(Talker):
             *self.parts, self.model, crop, own, audio, emotion_class(request), request.intensity,
             pose=pose, fps=float(request.fps), iterations=ONE_SHOT, closure=closure,
         )  # fmt: skip
+        background = Background(to_tensor(crop[None])[0])  # G_T lets it sway
         for faces in made:
-            for face in faces:
+            for face in to_frames(background.returned(to_tensor(faces))):
                 yield alignment.paste(face, request.image)
 
 

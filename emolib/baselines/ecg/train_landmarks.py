@@ -20,15 +20,13 @@ from emolib.face.loaders import load_face_model
 from emolib.train.loop import Loop, Training
 from emolib.train.parallel import gather, share
 
-EXAGGERATED = 8.0  # times: what D_L sees of a movement
-
 
 @dataclass(kw_only=True)
 class LandmarksTraining(Training):
     """G_L and D_L on the clips of ``corpus`` (with fits), Eqs. 2 to 4. content: file of the content net.
 
     adjacency is that of the mean face of ``face_model``. batch_size: video frames a step. variant: of G_L, a row of Table 3; without
-    L_gan there is no D_L.
+    L_gan there is no D_L. standardise, movement: :class:`emolib.params.Ecg`.
     """
 
     corpus: Corpus
@@ -39,6 +37,8 @@ class LandmarksTraining(Training):
     lambda_ver: float
     lambda_gan: float
     variant: str = "full"
+    standardise: bool = True
+    movement: float = 8.0
 
     def prepare(self) -> "LandmarksTraining":
         face = load_face_model(self.face_model)
@@ -47,15 +47,17 @@ class LandmarksTraining(Training):
         torch.manual_seed(self.seed)
         self.canonical = frontal(face, torch.zeros(1, 80), torch.zeros(1, 64))
         adjacency = delaunay_adjacency(self.canonical[0].numpy())
-        net, judge = LandmarkGenerator(adjacency, variant=self.variant), GraphDiscriminator(adjacency)
+        net = LandmarkGenerator(adjacency, variant=self.variant, standardise=self.standardise)
+        judge = GraphDiscriminator(adjacency)
         self.models = {"landmarks": net.train(), "judge": judge.train()}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), lr=self.lr) for name, m in self.models.items()}
         return self
 
     def judged(self, landmarks: Tensor, neutral: Tensor) -> Tensor:
         """What D_L sees of landmarks (B, 68, 2): their movement on the mean face (App. A.1: "retargeted to a neutral frontal canonical
-        landmark"), exaggerated (ours). People differ by more than they move: of landmarks as they are, D_L never tells true from made."""
-        return self.canonical.to(landmarks) + EXAGGERATED * (landmarks - neutral)
+        landmark"), ``movement`` times as large (ours). People differ by more than they move: of landmarks as they are, D_L never tells true
+        from made."""
+        return self.canonical.to(landmarks) + self.movement * (landmarks - neutral)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         return rng.integers(len(self.data), size=self.batch_size)

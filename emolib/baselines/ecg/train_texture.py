@@ -22,8 +22,8 @@ from emolib.train.parallel import gather, share
 class TextureTraining(Training):
     """G_T and D on pairs of frames of the clips of ``corpus`` (with fits), Eqs. 6 to 9. Sizes and weights: :class:`emolib.params.Ecg`.
 
-    net: backbone of the perceptual distance (Eq. 7); beside it stands the face net's own, as in HEF. Source and target get the same random
-    colours (Fig. 9 of Sinha et al.). felt: whether G_T is told the emotion.
+    net: backbone of the perceptual distance (Eq. 7); with ``face_distance`` the face net's own stands beside it, as in HEF. Source and
+    target get the same random colours (Fig. 9 of Sinha et al.). felt: whether G_T is told the emotion.
     """
 
     corpus: Corpus
@@ -37,6 +37,7 @@ class TextureTraining(Training):
     lambda_rec: float
     lambda_per: float
     lambda_adv: float
+    face_distance: bool = True
     felt: bool = True
 
     def prepare(self) -> "TextureTraining":
@@ -46,7 +47,8 @@ class TextureTraining(Training):
         self.models = {"texture": net.train(), "judge": FrameDiscriminator(self.width).train()}
         adam: dict[str, Any] = {"lr": self.lr, "betas": (0.5, 0.999)}
         self.optimizers = {name: torch.optim.Adam(m.parameters(), **adam) for name, m in self.models.items()}
-        self.perceptual, self.faces = Perceptual(self.net), FaceDistance()
+        self.perceptual = Perceptual(self.net)
+        self.faces = FaceDistance() if self.face_distance else None
         return self
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
@@ -66,7 +68,10 @@ class TextureTraining(Training):
         with loop.autocast():
             # Its non-saturating form: the generator maximises log D instead of minimising log(1 - D).
             terms = {"adv": gather(F.softplus(-discriminator(image).float())).mean()}  # Eq. 8
-            terms["per"] = gather((self.perceptual(image, target) + self.faces(image, target)).float()).mean()  # Eq. 7
+            seen = self.perceptual(image, target)
+            if self.faces is not None:
+                seen = seen + self.faces(image, target)
+            terms["per"] = gather(seen.float()).mean()  # Eq. 7
         terms["rec"] = gather((image - target).abs().mean((1, 2, 3))).mean()  # Eq. 6
         loss = self.lambda_rec * terms["rec"] + self.lambda_per * terms["per"] + self.lambda_adv * terms["adv"]  # Eq. 9
         loop.minimize("texture", loss, clip=10.0)

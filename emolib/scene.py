@@ -1,0 +1,159 @@
+"""What lies before and behind the face in a photograph, and how it moves.
+
+The 3DMM knows skin alone. What lies *before* it (hair, glasses, hands: :mod:`emolib.face.covers`) does not bend with an expression: it goes
+with the skull. What lies *behind* the person (:mod:`emolib.face.person`) does not move at all. With B the background, filled where the
+person hides it, and a the share of a pixel that is the person, a photograph is I = a P + (1 - a) B, so that its warp T needs only
+
+    T(I) + (1 - T(a)) (B - T(B))
+
+to have its background at rest: no P is estimated, and where nothing moves it is I to the bit. Where surely nobody is it is B itself.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from skimage.filters import apply_hysteresis_threshold
+from torch import Tensor
+
+from emolib.face.alignment import Alignment, template
+from emolib.face.covers import load_cover_net
+from emolib.face.model import Coefficients, FaceModel
+from emolib.face.person import SIDE, person_about
+from emolib.layers import warp
+from emolib.media.pictures import to_tensor
+from emolib.sight import Drive, View, extend, look, sight
+
+AROUND = (
+    1.6  # times the side of a face crop: what the net of persons is shown, since it knows people by their shoulders
+)
+RIGID_SIDE = 128  # px: at which the skull's motion is drawn, which is smooth
+# A cover has a place that is surely one, and reaches as far as these: about the eyes, where rims are thin, and below the nose, where
+# cheeks must stay free to smile.
+SURELY, MAYBE = 0.45, (0.1, 0.35)
+EYES_END, CHEEKS_BEGIN = 0.5, 0.62  # of the side of an aligned crop
+# Glasses, whose rims are thin and seen in parts: how much a share of what lies about the lower half of the eyes, that most like a cover,
+# must look like one; and what goes with them then, in eye distances about each eye: the half axes of two ellipses, of which the inner
+# leaves lids free to blink, and how high it reaches, since brows move above.
+GLASSES, LOOKED_AT = 0.2, 0.15
+LIDS, RIMS, BELOW_BROWS = (0.26, 0.1), (0.52, 0.44), -0.27
+RIM = 1 / 48  # of the side: so far beyond a cover moves with it, and as far again half
+NOBODY = 0.05  # surely background: the person's share
+
+
+class Scene(NamedTuple):
+    """A portrait's, at its side R. Build it with :func:`scene_of`."""
+
+    cover: Tensor  # (1,1,R,R) in [0, 1]: how far it moves with the skull
+    person: Tensor  # (1,1,R,R) in [0, 1]
+    behind: Tensor  # (1,3,R,R) the background, filled where the person hides it
+    view: View | None  # for the skull's motion; None where nothing covers the face
+
+    def rigid(self, model: FaceModel, wanted: Coefficients) -> tuple[Tensor, Tensor]:
+        """The skull's motion (B,2,r,r) to the poses of ``wanted`` (B), backward as :class:`emolib.sight.Drive` has it, and where what
+        covers the face lies then (B,1,R,R)."""
+        assert self.view is not None
+        own = self.view.coefficients.expand(len(wanted)).replace(pose=wanted.pose)
+        motion = sight(model, self.view, own, self.view.image.shape[-1]).motion()
+        side = self.cover.shape[-1]
+        raised = F.interpolate(motion, (side, side), mode="bilinear", align_corners=False)
+        return motion, warp(self.cover, raised)
+
+    def at_rest_behind(self, frames: Tensor, motion: Tensor, made_up: Tensor) -> Tensor:
+        """``frames`` (B,3,R,R), of a picture warped by ``motion`` (B,2,R,R), with the background at rest. made_up (B,1,R,R): what was
+        drawn of the person where the picture shows none."""
+        both = torch.cat([self.behind, self.person], 1)
+        moved = warp(both, motion)
+        share = torch.maximum(moved[:, 3:], made_up)
+        mixed = frames + (1 - share) * (self.behind - moved[:, :3])
+        return torch.lerp(self.behind, mixed, (share / NOBODY).clamp(max=1))
+
+
+def behind(drive: Drive, rigid: Tensor, covered: Tensor) -> Drive:
+    """``drive`` where something may cover the face: there the skull's motion ``rigid`` (B,2,r,r) counts, and nothing is drawn.
+    covered (B,1,R,R): where that is in the frames."""
+    side = drive.motion.shape[-1]
+    share, rigid = (
+        F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False) for x in (covered, rigid)
+    )
+    motion = torch.lerp(drive.motion, rigid, share)
+    return drive._replace(motion=motion, hidden=drive.hidden * (1 - share), inside=drive.inside * (1 - share))
+
+
+def scene_of(model: FaceModel, own: Coefficients, picture: Tensor, image: np.ndarray, alignment: Alignment) -> Scene:
+    """Of the face of ``alignment`` in ``image``, uint8 (H, W, 3), whose fit is ``own`` (1 row) and whose crop is ``picture``
+    (1, 3, R, R), in [0, 1], both on the device of the answer."""
+    device, side = picture.device, alignment.size
+    seen = load_cover_net(device=str(device)).covered(_small(picture))
+    cover = _grown(seen, side)
+    if worn(seen):
+        cover = torch.maximum(
+            cover, F.interpolate(about_the_eyes(256).to(cover)[None, None], (side, side), mode="bilinear")
+        )
+    wide = to_tensor(np.array(_about(alignment).crop(image))[None]).to(device)
+    first = round(SIDE * (1 - 1 / AROUND) / 2)
+    person = person_about(wide)[..., first : SIDE - first, first : SIDE - first]
+    person = F.interpolate(person, (side, side), mode="bilinear", align_corners=False)
+    view = look(model, own, RIGID_SIDE) if cover.max() > 0 else None
+    return Scene(cover, person, filled(picture, (person < NOBODY).float()), view)
+
+
+def _about(alignment: Alignment) -> Alignment:
+    """The crop of :data:`SIDE` pixels about that of ``alignment``, :data:`AROUND` times as wide."""
+    matrix = alignment.matrix * (SIDE / AROUND / alignment.size)
+    matrix[:, 2] += SIDE / 2 * (1 - 1 / AROUND)
+    return Alignment(matrix, SIDE)
+
+
+def _small(picture: Tensor) -> Tensor:
+    return F.avg_pool2d(picture, max(1, picture.shape[-1] // 256))
+
+
+def _grown(seen: Tensor, side: int) -> Tensor:
+    """(1,1,r,r) how surely something covers the face -> (1,1,R,R) how far it moves with the skull: fully a little beyond its edge."""
+    down = (torch.arange(seen.shape[-1], device=seen.device) + 0.5) / seen.shape[-1]
+    below = ((down - EYES_END) / (CHEEKS_BEGIN - EYES_END)).clamp(0, 1)[:, None]
+    low = torch.lerp(below.new_tensor(MAYBE[0]), below.new_tensor(MAYBE[1]), below)
+    found = apply_hysteresis_threshold(seen[0, 0].cpu().numpy(), low.cpu().numpy(), SURELY)
+    surely = torch.from_numpy(found).to(seen)[None, None]
+    reach = max(1, round(RIM * seen.shape[-1]))
+    grown = F.max_pool2d(surely, 2 * reach + 1, 1, reach)
+    for _ in range(2):
+        grown = F.avg_pool2d(F.pad(grown, (reach,) * 4, mode="replicate"), 2 * reach + 1, 1)
+    return F.interpolate(grown, (side, side), mode="bilinear", align_corners=False)
+
+
+def worn(seen: Tensor) -> bool:
+    """Whether what covers an aligned crop (1,1,r,r) is glasses among other things."""
+    lower = _from_eyes(seen.shape[-1])
+    zone = (_within(lower, RIMS) & ~_within(lower, LIDS) & (lower[1] > -0.1)).any(0)
+    values = seen[0, 0][zone.to(seen.device)]
+    return float(values.topk(max(1, round(LOOKED_AT * len(values)))).values.mean()) > GLASSES
+
+
+def about_the_eyes(side: int) -> Tensor:
+    """(S, S) in [0, 1]: where glasses sit in an aligned crop, softly."""
+    place = _from_eyes(side)
+    zone = (_within(place, RIMS) & (place[1] > BELOW_BROWS)).any(0) & ~_within(place, LIDS).any(0)
+    reach = max(1, side // 64)
+    return F.avg_pool2d(zone.float()[None, None], 2 * reach + 1, 1, reach)[0, 0]
+
+
+def _from_eyes(side: int) -> Tensor:
+    """(2, 2, S, S): x and y of each pixel from each of the two eyes, in eye distances."""
+    eyes = torch.from_numpy(template()[:2]).float()
+    at = (torch.arange(side) + 0.5) / side
+    grid = torch.stack(torch.meshgrid(at, at, indexing="xy"))
+    return (grid[:, None] - eyes.T[:, :, None, None]) / (eyes[1, 0] - eyes[0, 0])
+
+
+def _within(place: Tensor, axes: tuple[float, float]) -> Tensor:
+    """(2, S, S) bool: within the ellipse of half ``axes`` about each eye."""
+    return (place[0] / axes[0]) ** 2 + (place[1] / axes[1]) ** 2 < 1
+
+
+def filled(picture: Tensor, known: Tensor) -> Tensor:
+    """``picture`` (1,3,R,R) where it is ``known`` (1,1,R,R), its surroundings continued elsewhere."""
+    mean = (picture * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
+    return torch.where(known > 0, picture, extend(picture - mean, known) + mean)
