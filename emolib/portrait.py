@@ -3,11 +3,13 @@
 The generator works at its own side S; flow, gain and colour of Eqs. 9 and 10 are smooth and need no more, the photograph does. So
 Eq. 10 goes on beyond S without a network, on the photograph at its side R = 2^k S:
 
-    phi_R = M_R + Up(rho_N)          W_R = (1 - h_R) T(phi_R, I^s_R) + h_R D_R
-    I_R   = Up(I_N) + Up(gain_N) * (W_R - Up(W_N))
+    W_R = (1 - h_R) T(M_R, I^s_R) + h_R D_R
+    I_R = Up(I_N) + Up(gain_N) * (W_R - Up(W_N))
 
-with the mesh's motion M, what it uncovers h and the relit rendering D drawn at R (:mod:`emolib.sight`). At R = S this is I_N; where
-gain is 1 and colour 0 it is W_R, and where nothing moves the photograph itself.
+with the mesh's motion M, what it uncovers h and the relit rendering D drawn at R (:mod:`emolib.sight`). Where gain is 1 and colour 0 it is
+W_R, and where nothing moves the photograph itself. rho_N, by which Eq. 9 refines the flow, is left out: it makes pictures of drawn people
+alike, but is further from their true flow than M is (``flow_error_*`` of 05), and on photographs it drags detail astray. Without the
+mesh's motion (the profile ``paper``) there is nothing else, and phi_N takes its place. At R = S the picture is I_N.
 """
 
 from collections.abc import Iterator
@@ -70,24 +72,22 @@ class Portrait:
         """Frames (B, 3, R, R) in [0, 1] of the coefficients ``wanted`` (B) and sigma_hat (1|B, C)."""
         fine = sight(self.model, self.view, wanted, self.side)
         drive = drive_of(self.image, fine.reduced(self.hef.size), style(self.own, wanted, sigma))
-        covered = None
-        if self.scene is not None and self.scene.view is not None:
-            rigid, covered = self.scene.rigid(self.model, wanted)
+        covered = self.scene if self.scene is not None and self.scene.view is not None else None
+        if covered is not None:
+            rigid = covered.rigid(self.model, wanted)
             drive = behind(drive, rigid, covered)
         made = self.hef.synthesise(self.encoded, drive)
         if self.side == self.hef.size:
             return self._finished(made.image, made.flows[-1], drive.hidden)
-        near = (2 * fine.seen).clamp(max=1)
-        motion = torch.lerp(self._raised(drive.motion), fine.flow / fine.seen.clamp(min=1e-3), near)
-        refined = self._raised(made.flows[-1] - drive.motion) if self.hef.mesh_motion else 0
-        if not self.hef.mesh_motion:
-            motion = self._raised(made.flows[-1])
+        motion = self._raised(drive.motion if self.hef.mesh_motion else made.flows[-1])
+        if self.hef.mesh_motion:
+            motion = torch.lerp(motion, fine.flow / fine.seen.clamp(min=1e-3), (2 * fine.seen).clamp(max=1))
         painted = drawn(fine.rendering, fine.inside, made.light)
         inside, hidden = fine.inside, fine.hidden
         if covered is not None:
-            motion = torch.lerp(motion, self._raised(rigid), covered)
-            inside, hidden = inside * (1 - covered), hidden * (1 - covered)
-        motion = motion + refined
+            held = covered.held(motion, rigid)
+            motion = torch.lerp(motion, rigid, held)
+            inside, hidden = inside * (1 - held), hidden * (1 - held)
         moved = warp_sharp(self.picture, motion)
         made_up = unlike(moved, painted, motion, inside, hidden)
         start = torch.lerp(moved, painted, made_up)

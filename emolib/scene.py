@@ -37,8 +37,8 @@ EYES_END, CHEEKS_BEGIN = 0.5, 0.62  # of the side of an aligned crop
 # must look like one; and what goes with them then, in eye distances about each eye: the half axes of two ellipses, of which the inner
 # leaves lids free to blink, and how high it reaches, since brows move above.
 GLASSES, LOOKED_AT = 0.2, 0.15
-LIDS, RIMS, BELOW_BROWS = (0.26, 0.1), (0.52, 0.44), -0.27
-RIM = 1 / 48  # of the side: so far beyond a cover moves with it, and as far again half
+LIDS, RIMS, BELOW_BROWS = (0.26, 0.1), (0.52, 0.44), -0.28
+RIM = 1 / 128  # of the side: so far beyond a cover moves with it, and as far again half
 NOBODY = 0.05  # surely background: the person's share
 
 
@@ -50,15 +50,18 @@ class Scene(NamedTuple):
     behind: Tensor  # (1,3,R,R) the background, filled where the person hides it
     view: View | None  # for the skull's motion; None where nothing covers the face
 
-    def rigid(self, model: FaceModel, wanted: Coefficients) -> tuple[Tensor, Tensor]:
-        """The skull's motion (B,2,r,r) to the poses of ``wanted`` (B), backward as :class:`emolib.sight.Drive` has it, and where what
-        covers the face lies then (B,1,R,R)."""
+    def rigid(self, model: FaceModel, wanted: Coefficients) -> Tensor:
+        """The skull's motion (B,2,R,R) to the poses of ``wanted`` (B), backward as :class:`emolib.sight.Drive` has it."""
         assert self.view is not None
         own = self.view.coefficients.expand(len(wanted)).replace(pose=wanted.pose)
         motion = sight(model, self.view, own, self.view.image.shape[-1]).motion()
-        side = self.cover.shape[-1]
-        raised = F.interpolate(motion, (side, side), mode="bilinear", align_corners=False)
-        return motion, warp(self.cover, raised)
+        return _at_side(motion, self.cover.shape[-1])
+
+    def held(self, motion: Tensor, rigid: Tensor) -> Tensor:
+        """How far each pixel (B,1,r,r) goes with the skull and not by ``motion`` (B,2,r,r), the skin's: where it shows a cover that moved by
+        ``rigid`` (B,2,r,r), and where skin would show one a second time."""
+        cover = _at_side(self.cover, motion.shape[-1])
+        return torch.maximum(warp(cover, rigid), warp(cover, motion))
 
     def at_rest_behind(self, frames: Tensor, motion: Tensor, made_up: Tensor) -> Tensor:
         """``frames`` (B,3,R,R), of a picture warped by ``motion`` (B,2,R,R), with the background at rest. made_up (B,1,R,R): what was
@@ -70,15 +73,18 @@ class Scene(NamedTuple):
         return torch.lerp(self.behind, mixed, (share / NOBODY).clamp(max=1))
 
 
-def behind(drive: Drive, rigid: Tensor, covered: Tensor) -> Drive:
-    """``drive`` where something may cover the face: there the skull's motion ``rigid`` (B,2,r,r) counts, and nothing is drawn.
-    covered (B,1,R,R): where that is in the frames."""
-    side = drive.motion.shape[-1]
-    share, rigid = (
-        F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False) for x in (covered, rigid)
-    )
-    motion = torch.lerp(drive.motion, rigid, share)
-    return drive._replace(motion=motion, hidden=drive.hidden * (1 - share), inside=drive.inside * (1 - share))
+def behind(drive: Drive, rigid: Tensor, scene: Scene) -> Drive:
+    """``drive`` where something may cover the face: there the skull's motion ``rigid`` (B,2,R,R) counts, and nothing is drawn."""
+    rigid = _at_side(rigid, drive.motion.shape[-1])
+    held = scene.held(drive.motion, rigid)
+    motion = torch.lerp(drive.motion, rigid, held)
+    return drive._replace(motion=motion, hidden=drive.hidden * (1 - held), inside=drive.inside * (1 - held))
+
+
+def _at_side(x: Tensor, side: int) -> Tensor:
+    if x.shape[-1] == side:
+        return x
+    return F.interpolate(x, (side, side), mode="bilinear", antialias=x.shape[-1] > side, align_corners=False)
 
 
 def scene_of(model: FaceModel, own: Coefficients, picture: Tensor, image: np.ndarray, alignment: Alignment) -> Scene:

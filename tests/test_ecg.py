@@ -296,6 +296,17 @@ def test_characters_that_are_all_unlikely_still_open_the_gates(adjacency):
     assert (made[0] - made[1]).norm() > 0.02 * made.norm()
 
 
+def test_the_generator_of_the_paper_has_none_of_our_additions(tmp_path, adjacency):
+    """`ecg.standardise: false`: f_a is the LSTM's of the characters as they are, and a file says which of both it holds."""
+    torch.manual_seed(0)
+    plain, heard = LandmarkGenerator(adjacency, 3, 32, standardise=False).eval(), torch.randn(2, WINDOW, 3)
+    assert torch.equal(plain.audio(heard), plain.audio.last(plain.audio.lstm(heard)[0][:, -1]))
+    for net in (plain, LandmarkGenerator(adjacency, 3, 32).eval()):
+        loaded, _ = LandmarkGenerator.load(net.save(tmp_path / "landmarks.safetensors", Content()))
+        assert loaded.config == net.config
+        assert torch.allclose(loaded.audio(heard), net.audio(heard), atol=1e-6)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_rows_of_table_3_lack_what_they_say(adjacency, variant):
     torch.manual_seed(0)

@@ -57,13 +57,14 @@ def test_a_background_is_filled_from_what_is_seen_of_it():
 def test_what_covers_a_face_goes_with_the_skull_and_nothing_is_drawn_over_it():
     like = torch.ones(2, 1, 8, 8)
     drive = Drive(*[like.expand(-1, 3, -1, -1)] * 2, 0.5 * like.expand(-1, 2, -1, -1), like, like, like, like[:, 0, 0])
-    covered = torch.zeros(2, 1, 16, 16)
-    covered[..., 8:] = 1
-    found = behind(drive, torch.full((2, 2, 8, 8), 0.1), covered)
-    for name, bare, over in (("motion", 0.5, 0.1), ("hidden", 1, 0), ("inside", 1, 0)):
+    cover = torch.zeros(1, 1, 16, 16)
+    cover[..., 8:] = 1
+    found = behind(drive, torch.zeros(2, 2, 16, 16), a_scene()._replace(cover=cover))
+    for name, bare, over in (("motion", 0.5, 0), ("hidden", 1, 0), ("inside", 1, 0)):
         value = getattr(found, name)
-        assert torch.allclose(value[..., :3], torch.tensor(float(bare))), name
-        assert torch.allclose(value[..., 5:], torch.tensor(float(over)), atol=1e-6), name
+        assert torch.allclose(value[..., :1], torch.tensor(float(bare))), name
+        # The cover itself, and two pixels before it, where skin that comes from 2 pixels to the right would show it again.
+        assert torch.allclose(value[..., 3:], torch.tensor(float(over)), atol=1e-6), name
 
 
 def test_where_glasses_sit_by_hand():
