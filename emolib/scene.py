@@ -58,8 +58,8 @@ class Scene(NamedTuple):
         return _at_side(motion, self.cover.shape[-1])
 
     def held(self, motion: Tensor, rigid: Tensor) -> Tensor:
-        """How far each pixel (B,1,r,r) goes with the skull and not by ``motion`` (B,2,r,r), the skin's: where it shows a cover that moved by
-        ``rigid`` (B,2,r,r), and where skin would show one a second time."""
+        """How far each pixel (B,1,r,r) goes with the skull and not by ``motion`` (B,2,r,r), the skin's: where it shows a cover that moved
+        by ``rigid`` (B,2,r,r), and where skin would show one a second time."""
         cover = _at_side(self.cover, motion.shape[-1])
         return torch.maximum(warp(cover, rigid), warp(cover, motion))
 
