@@ -69,6 +69,18 @@ def behaviour(request: Request, own: Tensor) -> tuple[Tensor, np.ndarray | None]
     return pose, blinks(n_frames, float(request.fps), blinking) if request.blinks else None
 
 
+def _fewer(batch: int, side: int, notes: list[str] | None) -> int:
+    """How many frames to make at once where the GPU has no memory for ``batch`` of them."""
+    if batch == 1:
+        raise EmolibError(
+            f"the GPU's memory is too small for a face of {side} px; close what else uses it, or hide it (CUDA_VISIBLE_DEVICES=)"
+        )
+    torch.cuda.empty_cache()
+    if notes is not None:
+        notes.append(f"the GPU's memory is short: {batch // 2} frames are made at once, not {batch}")
+    return batch // 2
+
+
 class Talker:
     """The three systems and the face model, loaded and checked. Use :meth:`load`."""
 
@@ -129,15 +141,16 @@ class Talker:
         height, width = request.image.shape[:2]
         n_frames = frame_count(request.voice.n_samples, request.fps)
         sound = Soundtrack.of(request.voice.source)
+        notes = list(request.notes)
         with VideoWriter(request.out, request.fps, (width, height), audio=sound) as video:
-            for frame in self.frames(request):
+            for frame in self.frames(request, notes):
                 video.write(frame)
                 if progress:
                     progress(video.n_frames, n_frames)
         seconds, wall = float(n_frames / request.fps), time.perf_counter() - start
         return Report(
             str(request.out), n_frames, str(request.fps), seconds, width + width % 2, height + height % 2,
-            len(request.faces), request.face, request.notes, round(wall, 2),
+            len(request.faces), request.face, tuple(notes), round(wall, 2),
         )  # fmt: skip
 
     def placed(self, request: Request) -> Request:
@@ -159,15 +172,23 @@ class Talker:
             emotion = placed(emotion) if isinstance(emotion, Understood) else emotion.told(placed)
         return request if emotion == request.emotion else replace(request, emotion=emotion, notes=tuple(notes))
 
-    def frames(self, request: Request) -> Iterator[np.ndarray]:
-        """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
+    def frames(self, request: Request, notes: list[str] | None = None) -> Iterator[np.ndarray]:
+        """Yields the whole picture, uint8 (H, W, 3), frame by frame. notes: to which is added what a user should know.
+
+        Raises :class:`EmolibError` if the GPU has no memory for one frame."""
         portrait, alignment = self.portrait(request)
         wanted, sigma = self.coefficients(request, portrait.own)
-        batch = max(1, BATCH * self.hef.size // portrait.side)
-        for i in range(0, len(wanted), batch):
+        batch, i = max(1, BATCH * self.hef.size // portrait.side), 0
+        while i < len(wanted):
             part = slice(i, i + batch)
-            for face in to_frames(portrait.frames(wanted[part], sigma[part])):
+            try:
+                made = to_frames(portrait.frames(wanted[part], sigma[part]))
+            except torch.OutOfMemoryError:
+                batch = _fewer(batch, portrait.side, notes)
+                continue
+            for face in made:
                 yield alignment.paste(face, request.image)
+            i += batch
 
     def portrait(self, request: Request) -> tuple[Portrait, Alignment]:
         """The face of the request's picture at its own resolution, fitted, and where it lies in the picture."""

@@ -29,6 +29,7 @@ from emolib.media.video import read_video, video_info
 from emolib.motion import DRIFT, FROWN, add_blinks, head_motion, within_reach
 from emolib.motion import _drift as drifting
 from emolib.motion import _stress as stressed
+from emolib.portrait import Portrait
 from emolib.request import EmotionCondition, check
 from emolib.talker import Talker
 from emolib.weights import sha256
@@ -85,6 +86,30 @@ def test_a_whole_video(talker, tmp_path, fps):
     frames = read_video(out).astype(int)
     assert np.abs(frames[:, :20, :20] - small_portrait()[:20, :20]).mean() < 4  # the picture around the face stays
     assert np.abs(np.diff(frames[:, 60:200, 60:200], axis=0)).mean() > 0.05  # the face does not
+
+
+def test_a_gpu_whose_memory_is_short_makes_fewer_frames_at_once(talker, tmp_path, monkeypatch):
+    request = check(small_portrait(), VOICE, "happy", out=tmp_path / "v.mp4")
+    whole, made, asked = list(talker.frames(request)), Portrait.frames, []
+
+    def short_of_memory(fits):
+        def frames(self, wanted, sigma):
+            asked.append(len(wanted))
+            if len(wanted) > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return made(self, wanted, sigma)
+
+        return frames
+
+    monkeypatch.setattr(Portrait, "frames", short_of_memory(1))
+    notes: list[str] = []
+    again = list(talker.frames(request, notes))
+    assert len(again) == len(whole) and asked[-1] == 1 and asked[0] > 1
+    assert np.abs(np.stack(again).astype(int) - np.stack(whole)).max() <= 1
+    assert notes and all("memory is short" in note for note in notes)
+    monkeypatch.setattr(Portrait, "frames", short_of_memory(0))
+    with pytest.raises(EmolibError, match="too small for a face of .* px.*CUDA_VISIBLE_DEVICES="):
+        list(talker.frames(request))
 
 
 def test_same_request_same_frames(talker, tmp_path):

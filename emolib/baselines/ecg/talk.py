@@ -50,7 +50,7 @@ class EcgTalker(Talker):
             raise EmolibError(f"style {request.style} was asked for, but ECG knows one; leave it out")
         return request
 
-    def frames(self, request: Request) -> Iterator[np.ndarray]:
+    def frames(self, request: Request, notes: list[str] | None = None) -> Iterator[np.ndarray]:
         """Yields the whole picture, uint8 (H, W, 3), frame by frame."""
         landmarks = request.faces[request.face - 1].landmarks
         alignment = Alignment.from_landmarks(landmarks, self.size)
