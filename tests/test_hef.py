@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from emolib.portrait import animate
 from emolib.sight import Drive, make_drive
 from emolib.train.codes import Codes
 from emolib.train.hef import Batch, Discriminator, HefTraining, Pairs, focus_map, r1_penalty, recolour
-from emolib.train.hef_scores import OVER_MESH, hef_scores, over_mesh
+from emolib.train.hef_scores import OVER_MESH, flow_errors, hef_scores, over_mesh
 from emolib.train.loop import Loop
 
 SIZE, SIGMA = 32, 8
@@ -282,3 +283,14 @@ def test_a_random_backbone_can_be_refused(tmp_path, monkeypatch):
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth").touch()
     require_backbones("pretrained", "vgg")
+
+
+def test_flow_of_a_real_corpus_has_no_true_one_to_compare_with():
+    class Real:
+        def truth(self):
+            raise EmolibError("clip a of corpus mead has no truth; only rendered clips do")
+
+    batch = SimpleNamespace(taken=(0, np.array([0]), 1, 0))
+    found = flow_errors(None, SimpleNamespace(clips=[Real(), Real()]), [batch, batch])
+    assert list(found) == ["region", "identity", "mesh", "hef"] and found.empty
+    assert found.groupby("region")[["mesh", "hef"]].mean().stack().empty  # as 05 takes them

@@ -63,11 +63,14 @@ def hef_scores(hef: Hef, batches: Iterable, against: tuple[str, ...] = ROWS) -> 
 @torch.no_grad()
 def flow_errors(hef: Hef, pairs: Pairs, batches: Iterable) -> pd.DataFrame:
     """Mean distance of flows from the corpus's true ones, in pixels of a 256-pixel crop, where the source shows the surface: a line each
-    batch, by region. ``mesh``: M, of the fits; ``hef``: phi_N. Raises :class:`EmolibError` for a corpus without truth."""
+    batch, by region. ``mesh``: M, of the fits; ``hef``: phi_N. Of a corpus without truth, none."""
     lines, scale = [], REFERENCE / 2
     for batch in batches:
         clip, frames, source, first = batch.taken
-        drive, own = (pairs.clips[i].truth() for i in (clip, source))
+        try:
+            drive, own = (pairs.clips[i].truth() for i in (clip, source))
+        except EmolibError:  # a real clip
+            continue
         model = replace(pairs.model, mean_shape=torch.from_numpy(own["vertices_neutral"]).float())  # the true head
         drives, own = (
             Coefficients.from_vector(torch.from_numpy(truth["coefficients"]))[at]
@@ -84,7 +87,7 @@ def flow_errors(hef: Hef, pairs: Pairs, batches: Iterable) -> pd.DataFrame:
             lines.append(
                 {"region": region, "identity": batch.identity} | {k: scale * float(v) for k, v in errors.items()}
             )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=["region", "identity", "mesh", "hef"])
 
 
 def _landmarks(image: Tensor) -> np.ndarray | None:
