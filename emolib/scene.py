@@ -39,6 +39,7 @@ EYES_END, CHEEKS_BEGIN = 0.5, 0.62  # of the side of an aligned crop
 GLASSES, LOOKED_AT = 0.2, 0.15
 LIDS, RIMS, BELOW_BROWS = (0.26, 0.1), (0.52, 0.44), -0.28
 RIM = 1 / 128  # of the side: so far beyond a cover moves with it, and as far again half
+RETREATS = 5  # steps in which skin that would show a cover gives way
 NOBODY = 0.05  # surely background: the person's share
 
 
@@ -58,10 +59,13 @@ class Scene(NamedTuple):
         return _at_side(motion, self.cover.shape[-1])
 
     def held(self, motion: Tensor, rigid: Tensor) -> Tensor:
-        """How far each pixel (B,1,r,r) goes with the skull and not by ``motion`` (B,2,r,r), the skin's: where it shows a cover that moved
-        by ``rigid`` (B,2,r,r), and where skin would show one a second time."""
+        """How far each pixel (B,1,r,r) goes with the skull and not by ``motion`` (B,2,r,r), the skin's: wholly where it shows a cover that
+        moved by ``rigid`` (B,2,r,r); and where skin would show a cover a second time, until it no longer does."""
         cover = _at_side(self.cover, motion.shape[-1])
-        return torch.maximum(warp(cover, rigid), warp(cover, motion))
+        share = warp(cover, rigid)
+        for _ in range(RETREATS):
+            share = (share + warp(cover, torch.lerp(motion, rigid, share)) / RETREATS).clamp(max=1)
+        return share
 
     def at_rest_behind(self, frames: Tensor, motion: Tensor, made_up: Tensor) -> Tensor:
         """``frames`` (B,3,R,R), of a picture warped by ``motion`` (B,2,R,R), with the background at rest. made_up (B,1,R,R): what was
