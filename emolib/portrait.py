@@ -24,7 +24,7 @@ from emolib.face.fitting import fit_image
 from emolib.face.model import Coefficients, FaceModel
 from emolib.hef import Hef
 from emolib.media.pictures import to_tensor
-from emolib.scene import Scene, behind, scene_of
+from emolib.scene import Scene, scene_of, under_cover
 from emolib.sight import drawn, drive_of, look, sight, style, unlike
 
 LARGEST = 1024  # px: sides beyond are made at this one
@@ -75,7 +75,7 @@ class Portrait:
         covered = self.scene if self.scene is not None and self.scene.view is not None else None
         if covered is not None:
             rigid = covered.rigid(self.model, wanted)
-            drive = behind(drive, rigid, covered)
+            drive = under_cover(drive, rigid, covered)
         made = self.hef.synthesise(self.encoded, drive)
         if self.side == self.hef.size:
             return self._finished(made.image, made.flows[-1], drive.hidden)

@@ -23,11 +23,9 @@ from emolib.face.model import Coefficients, FaceModel
 from emolib.face.person import SIDE, person_about
 from emolib.layers import warp
 from emolib.media.pictures import to_tensor
-from emolib.sight import Drive, View, extend, look, sight
+from emolib.sight import FAR, Drive, View, extend, look, sight
 
-AROUND = (
-    1.6  # times the side of a face crop: what the net of persons is shown, since it knows people by their shoulders
-)
+AROUND = 1.6  # times the side of a face crop: what the net of persons is shown, which knows people by their shoulders
 RIGID_SIDE = 128  # px: at which the skull's motion is drawn, which is smooth
 # A cover has a place that is surely one, and reaches as far as these: about the eyes, where rims are thin, and below the nose, where
 # cheeks must stay free to smile.
@@ -41,6 +39,7 @@ LIDS, RIMS, BELOW_BROWS = (0.26, 0.1), (0.52, 0.44), -0.28
 RIM = 1 / 128  # of the side: so far beyond a cover moves with it, and as far again half
 RETREATS = 5  # steps in which skin that would show a cover gives way
 NOBODY = 0.05  # surely background: the person's share
+FOUND = 0.7  # of the mesh must be somebody, or the net of persons has found none: in a painting, say
 
 
 class Scene(NamedTuple):
@@ -77,7 +76,7 @@ class Scene(NamedTuple):
         return torch.lerp(self.behind, mixed, (share / NOBODY).clamp(max=1))
 
 
-def behind(drive: Drive, rigid: Tensor, scene: Scene) -> Drive:
+def under_cover(drive: Drive, rigid: Tensor, scene: Scene) -> Drive:
     """``drive`` where something may cover the face: there the skull's motion ``rigid`` (B,2,R,R) counts, and nothing is drawn."""
     rigid = _at_side(rigid, drive.motion.shape[-1])
     held = scene.held(drive.motion, rigid)
@@ -104,9 +103,17 @@ def scene_of(model: FaceModel, own: Coefficients, picture: Tensor, image: np.nda
     wide = to_tensor(np.array(_about(alignment).crop(image))[None]).to(device)
     first = round(SIDE * (1 - 1 / AROUND) / 2)
     person = person_about(wide)[..., first : SIDE - first, first : SIDE - first]
-    person = F.interpolate(person, (side, side), mode="bilinear", align_corners=False)
-    view = look(model, own, RIGID_SIDE) if cover.max() > 0 else None
-    return Scene(cover, person, filled(picture, (person < NOBODY).float()), view)
+    view = look(model, own, RIGID_SIDE)
+    person = somebody(_at_side(person, side), _at_side((view.depth < FAR).float()[None, None], side))
+    return Scene(cover, person, filled(picture, (person < NOBODY).float()), view if cover.max() > 0 else None)
+
+
+def somebody(person: Tensor, mesh: Tensor) -> Tensor:
+    """What the net of persons says (1,1,R,R), and what the fit says (1,1,R,R): the head is the person's. Where the net has found nobody,
+    all is: nothing is held."""
+    if (person * mesh).sum() < FOUND * mesh.sum():
+        return torch.ones_like(person)
+    return torch.maximum(person, mesh)
 
 
 def _about(alignment: Alignment) -> Alignment:

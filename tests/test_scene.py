@@ -12,7 +12,7 @@ from emolib.face.loaders import load_face_model
 from emolib.hef import Hef
 from emolib.media.pictures import to_tensor
 from emolib.pipeline.photographs import average_sigma, photographs, stays
-from emolib.scene import NOBODY, Scene, about_the_eyes, behind, filled, worn
+from emolib.scene import NOBODY, Scene, about_the_eyes, filled, somebody, under_cover, worn
 from emolib.sight import Drive
 
 
@@ -59,13 +59,21 @@ def test_what_covers_a_face_goes_with_the_skull_and_nothing_is_drawn_over_it():
     drive = Drive(*[like.expand(-1, 3, -1, -1)] * 2, 0.5 * like.expand(-1, 2, -1, -1), like, like, like, like[:, 0, 0])
     cover = torch.zeros(1, 1, 16, 16)
     cover[..., 8:] = 1
-    found = behind(drive, torch.zeros(2, 2, 16, 16), a_scene()._replace(cover=cover))
+    found = under_cover(drive, torch.zeros(2, 2, 16, 16), a_scene()._replace(cover=cover))
     for name, bare, over in (("motion", 0.5, 0), ("hidden", 1, 0), ("inside", 1, 0)):
         value = getattr(found, name)
         assert torch.allclose(value[..., :1], torch.tensor(float(bare))), name
         assert torch.allclose(value[..., 4:], torch.tensor(float(over)), atol=1e-6), name
     # Just before it skin that comes from 2 pixels to the right would show the cover again: it comes from 1 at most.
     assert float(found.motion[..., 3].max()) < 2 / 8 + 0.01
+
+
+def test_a_head_is_somebody_and_a_picture_in_which_nobody_is_found_moves_as_a_whole():
+    mesh, person = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    mesh[..., 2:6, 2:6] = 1
+    person[..., 2:, 3:] = 1  # hair and shoulders too, but not all of the head
+    assert torch.equal(somebody(person, mesh), torch.maximum(person, mesh))
+    assert bool((somebody(torch.zeros_like(person), mesh) == 1).all())
 
 
 def test_where_glasses_sit_by_hand():
