@@ -26,6 +26,7 @@ FINE_BLOCKS, FINE, COARSE = (
     64,
 )  # of the trunk, up to its map of 64 x 64; channels of that map and of the one of 32 x 32
 SIDE = 64  # of the answer
+CHANNELS = ("covered", "glasses")  # anything before the face; glasses, with what lies behind their lenses
 
 
 def maps_of(pictures: Tensor, net: FaceNet) -> tuple[Tensor, Tensor]:
@@ -39,14 +40,14 @@ def maps_of(pictures: Tensor, net: FaceNet) -> tuple[Tensor, Tensor]:
 
 
 def placed(masks: Tensor) -> Tensor:
-    """Masks (n, 1, S, S) of aligned crops as the net sees the crops, (n, 1, 64, 64)."""
+    """Masks (n, C, S, S) of aligned crops as the net sees the crops, (n, C, 64, 64)."""
     size = masks.shape[-1]
     rois = masks.new_tensor(PLACE) * masks.new_tensor([size, size, size, 1])
     return F.avg_pool2d(crop(masks, rois.expand(len(masks), 4), 2 * SIDE), 2)
 
 
 class CoverNet(nn.Module):
-    """The face net's maps -> logits (n, 1, 64, 64) of what covers the face."""
+    """The face net's maps -> logits (n, 2, 64, 64) of :data:`CHANNELS`."""
 
     def __init__(self, width: int = 32):
         super().__init__()
@@ -55,7 +56,7 @@ class CoverNet(nn.Module):
         self.around = nn.ModuleList(nn.Conv2d(width, width, 3, padding=d, dilation=d) for d in (1, 2, 4))
         self.fine = nn.Conv2d(FINE, width, 1)
         self.join = nn.Conv2d(width, width, 3, padding=1)
-        self.last = nn.Conv2d(width, 1, 3, padding=1)
+        self.last = nn.Conv2d(width, len(CHANNELS), 3, padding=1)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         x = self.coarse(coarse)
@@ -66,7 +67,7 @@ class CoverNet(nn.Module):
 
     @torch.no_grad()
     def covered(self, pictures: Tensor) -> Tensor:
-        """How surely each pixel of aligned crops (n, 3, S, S) in [0, 1] is something before the face: (n, 1, S, S) in [0, 1].
+        """How surely each pixel of aligned crops (n, 3, S, S) in [0, 1] is one of :data:`CHANNELS`: (n, 2, S, S) in [0, 1].
         Beyond what the face net sees of a crop nothing is known of, and 0."""
         seen = self(*maps_of(pictures, load_face_net(device=pictures.device))).sigmoid()
         size = pictures.shape[-1]

@@ -21,7 +21,7 @@ from emolib.train.parallel import gather, share
 class CoverTraining(Training):
     """The head of :class:`CoverNet` by cross entropy with the share of each pixel that is covered.
 
-    images: uint8 (N, S, S, 3), aligned crops. covers: uint8 (N, S, S), 255 where wholly covered. versions: how many times each is seen
+    images: uint8 (N, S, S, 3), aligned crops. covers: uint8 (N, 2, S, S), 255 where wholly covered, and where glasses are. versions: how many times each is seen
     under another camera; what the face net makes of them is kept in memory (400 kB each).
     """
 
@@ -42,12 +42,12 @@ class CoverTraining(Training):
 
     @torch.no_grad()
     def _look(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The face net's maps of every version in half precision, and the truth (N, 1, 64, 64)."""
+        """The face net's maps of every version in half precision, and the truth (N, 2, 64, 64)."""
         rng, net = np.random.default_rng([self.seed, 1]), load_face_net()
         parts: list[tuple[Tensor, ...]] = []
         for start in tqdm(range(0, self.versions * len(self.images), 32), desc="features", mininterval=5):
             chosen = np.arange(start, min(start + 32, self.versions * len(self.images))) % len(self.images)
-            covers = torch.from_numpy(self.covers[chosen]).float()[:, None] / 255
+            covers = torch.from_numpy(self.covers[chosen]).float() / 255
             both, _ = other_frame(torch.cat([to_tensor(self.images[chosen]), covers], 1), rng, 1.0)
             images = _camera(both[:, :3], rng)
             fine, coarse = maps_of(images, net)
@@ -89,14 +89,15 @@ def _camera(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def score(net: CoverNet, images: np.ndarray, covers: np.ndarray) -> dict[str, float]:
-    """On pictures it did not learn from, at 64 x 64: intersection over union of what is covered by half and more, and how much of the
-    rest is taken for covered, percent."""
-    hit = either = false = bare = 0.0
+    """On pictures it did not learn from, at 64 x 64: intersection over union of what is covered by half and more, and of glasses; how much
+    of the rest is taken for covered, percent."""
+    hit, either, false, bare = torch.zeros(2), torch.zeros(2), 0.0, 0.0
     for i in range(0, len(images), 32):
         with torch.no_grad():
             seen = net(*maps_of(to_tensor(images[i : i + 32]), load_face_net())).sigmoid() > 0.5
-        truth = placed(torch.from_numpy(covers[i : i + 32]).float()[:, None] / 255)
-        there = truth > 0.5
-        hit, either = hit + float((seen & there).sum()), either + float((seen | there).sum())
-        false, bare = false + float((seen & (truth < 0.1)).sum()), bare + float((truth < 0.1).sum())
-    return {"cover_iou": hit / either, "cover_false_pct": 100 * false / bare}
+        truth = placed(torch.from_numpy(covers[i : i + 32]).float() / 255)
+        there, free = truth > 0.5, truth[:, 0] < 0.1
+        hit, either = hit + (seen & there).sum((0, 2, 3)), either + (seen | there).sum((0, 2, 3))
+        false, bare = false + float((seen[:, 0] & free).sum()), bare + float(free.sum())
+    covered, glasses = (hit / either).tolist()
+    return {"cover_iou": covered, "glasses_iou": glasses, "cover_false_pct": 100 * false / bare}
