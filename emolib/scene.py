@@ -27,14 +27,11 @@ from emolib.sight import FAR, Drive, View, extend, look, sight
 
 AROUND = 1.6  # times the side of a face crop: what the net of persons is shown, which knows people by their shoulders
 RIGID_SIDE = 128  # px: at which the skull's motion is drawn, which is smooth
-# A cover has a place that is surely one, and reaches as far as these: about the eyes, where rims are thin, and below the nose, where
-# cheeks must stay free to smile.
-SURELY, MAYBE = 0.45, (0.1, 0.35)
-EYES_END, CHEEKS_BEGIN = 0.5, 0.62  # of the side of an aligned crop
-# Glasses, whose rims are thin and seen in parts: how much a share of what lies about the lower half of the eyes, that most like a cover,
-# must look like one; and what goes with them then, in eye distances about each eye: the half axes of two ellipses, of which the inner
-# leaves lids free to blink, and how high it reaches, since brows move above.
-GLASSES, LOOKED_AT = 0.2, 0.15
+SURELY, MAYBE = 0.5, 0.35  # a cover has a place that is surely one, and reaches as far as it may be one
+# Glasses: where their lenses are, half axes about each eye in eye distances, and how much of that must look like glasses; what goes with
+# them then, whose rims are thin and seen in parts: two ellipses, of which the inner leaves lids free to blink, and how high it reaches,
+# since brows move above. Without glasses, what little looks covered about an eye is paint on it, or its own shadow.
+LENSES, GLASSES, EYE_COVERED = (0.4, 0.3), 0.35, 0.6
 LIDS, RIMS, BELOW_BROWS = (0.26, 0.1), (0.52, 0.44), -0.28
 RIM = 1 / 128  # of the side: so far beyond a cover moves with it, and as far again half
 RETREATS = 5  # steps in which skin that would show a cover gives way
@@ -95,11 +92,11 @@ def scene_of(model: FaceModel, own: Coefficients, picture: Tensor, image: np.nda
     (1, 3, R, R), in [0, 1], both on the device of the answer."""
     device, side = picture.device, alignment.size
     seen = load_cover_net(device=str(device)).covered(_small(picture))
-    cover = _grown(seen, side)
     if worn(seen):
-        cover = torch.maximum(
-            cover, F.interpolate(about_the_eyes(256).to(cover)[None, None], (side, side), mode="bilinear")
-        )
+        zone = about_the_eyes(256).to(seen)[None, None]
+        cover = torch.maximum(_grown(seen[:, :1], side), F.interpolate(zone, (side, side), mode="bilinear"))
+    else:
+        cover = _grown(bare_eyed(seen[:, :1]), side)
     wide = to_tensor(np.array(_about(alignment).crop(image))[None]).to(device)
     first = round(SIDE * (1 - 1 / AROUND) / 2)
     person = person_about(wide)[..., first : SIDE - first, first : SIDE - first]
@@ -129,10 +126,7 @@ def _small(picture: Tensor) -> Tensor:
 
 def _grown(seen: Tensor, side: int) -> Tensor:
     """(1,1,r,r) how surely something covers the face -> (1,1,R,R) how far it moves with the skull: fully a little beyond its edge."""
-    down = (torch.arange(seen.shape[-1], device=seen.device) + 0.5) / seen.shape[-1]
-    below = ((down - EYES_END) / (CHEEKS_BEGIN - EYES_END)).clamp(0, 1)[:, None]
-    low = torch.lerp(below.new_tensor(MAYBE[0]), below.new_tensor(MAYBE[1]), below)
-    found = apply_hysteresis_threshold(seen[0, 0].cpu().numpy(), low.cpu().numpy(), SURELY)
+    found = apply_hysteresis_threshold(seen[0, 0].cpu().numpy(), MAYBE, SURELY)
     surely = torch.from_numpy(found).to(seen)[None, None]
     reach = max(1, round(RIM * seen.shape[-1]))
     grown = F.max_pool2d(surely, 2 * reach + 1, 1, reach)
@@ -142,11 +136,18 @@ def _grown(seen: Tensor, side: int) -> Tensor:
 
 
 def worn(seen: Tensor) -> bool:
-    """Whether what covers an aligned crop (1,1,r,r) is glasses among other things."""
-    lower = _from_eyes(seen.shape[-1])
-    zone = (_within(lower, RIMS) & ~_within(lower, LIDS) & (lower[1] > -0.1)).any(0)
-    values = seen[0, 0][zone.to(seen.device)]
-    return float(values.topk(max(1, round(LOOKED_AT * len(values)))).values.mean()) > GLASSES
+    """Whether an aligned crop, of which the net says ``seen`` (1,2,r,r), is of somebody who wears glasses."""
+    lenses = _within(_from_eyes(seen.shape[-1]), LENSES).any(0).to(seen.device)
+    return float(seen[0, 1][lenses].mean()) > GLASSES
+
+
+def bare_eyed(cover: Tensor) -> Tensor:
+    """``cover`` (1,1,r,r) without what lies about an eye that is mostly free: the net takes eyes made up darkly for covered in part."""
+    cover = cover.clone()
+    for eye in _within(_from_eyes(cover.shape[-1]), LENSES).to(cover.device):
+        if float(cover[0, 0][eye].mean()) < EYE_COVERED:
+            cover[0, 0][eye] = 0
+    return cover
 
 
 def about_the_eyes(side: int) -> Tensor:
