@@ -1,4 +1,4 @@
-"""What a voice does not tell the converter: head motion and blinks, added to its coefficients; and how far a real face goes."""
+"""What a voice does not tell the converter: head motion and blinks, added to its coefficients."""
 
 from fractions import Fraction
 
@@ -15,7 +15,6 @@ DRIFT = np.array([0.012, 0.026, 0.010])  # rad: standard deviation of the slow d
 DRIFT_TIME = 0.45  # s: how slow it is
 NOD = 0.018  # rad of pitch where the voice is louder than around it by STRESS
 STRESS = 0.2  # of a mel frame's mean: standard deviation of a voice's loudness about its own trend (8 dB)
-FROWN = 0.55  # of browDown: brows 7 mm lower. In full the model's come down 14 mm, over the eyes, as no face can
 SYLLABLE, TREND = 12, 100  # mel frames (0.12 s, 1 s): over what loudness and its trend are taken
 
 
@@ -63,10 +62,3 @@ def add_blinks(model: FaceModel, beta: Tensor, closure: np.ndarray) -> Tensor:
         change[:, lid] = closing * (1 - actions[:, lid])
         change[:, wide] = -closing * actions[:, wide]
     return beta + change @ model.arkit_to_beta
-
-
-def within_reach(model: FaceModel, beta: Tensor) -> Tensor:
-    """beta (T, 64) with brows no lower than :data:`FROWN`: drawn actors go further, and a photograph would fold over its eyes."""
-    brows = [model.arkit_names.index("browDown" + side) for side in ("Left", "Right")]
-    over = (beta @ model.beta_to_arkit[:, brows] - FROWN).clamp(min=0)
-    return beta - over @ model.arkit_to_beta[brows]

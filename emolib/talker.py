@@ -36,9 +36,10 @@ from emolib.media.soundtrack import Soundtrack
 from emolib.media.video import VideoWriter
 from emolib.media.voice import Source as Spoken
 from emolib.media.voice import Voice
-from emolib.motion import add_blinks, head_motion, within_reach
+from emolib.motion import add_blinks, head_motion
 from emolib.portrait import Portrait, portrait_of
 from emolib.request import EmotionCondition, Report, Request, check
+from emolib.showing import as_people
 from emolib.speech.ears import Passing
 from emolib.timeline import Timeline
 from emolib.weights import PRETRAINED, verify
@@ -204,7 +205,7 @@ class Talker:
         heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
         beta, sigma = predict(self.eac, heard, *self.told(request, len(heard)), style=self.style(request.style))
         beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
-        beta = within_reach(self.model, beta)
+        beta = as_people(self.model, beta, own.beta.to(beta))
         pose, closure = behaviour(request, own.pose)
         if closure is not None:
             beta = add_blinks(self.model, beta, closure)

@@ -85,9 +85,10 @@ ALLOWED = {
     "scene": "media face layers sight",
     "portrait": "media face hef layers sight scene",
     "motion": "media face",
+    "showing": "face",
     "reenact": "emotions media speech face hearing eac",
     "request": "emolib errors files arguments words timeline media face",
-    "talker": "errors weights words timeline request media speech face hearing ame eac hef motion portrait",
+    "talker": "errors weights words timeline request media speech face hearing ame eac hef motion showing portrait",
     "corpus": "errors files fingerprint emotions params media speech face synthface critics",
     "train": "errors files fingerprint emotions weights prompts media speech face metrics layers critics hearing ame eac hef reenact sight "
     "corpus",

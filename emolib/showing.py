@@ -1,0 +1,91 @@
+"""From what drawn actors show to what people show.
+
+EAC learns faces from actors that are drawn by the book (FACS action units), and a photograph that does all the book says is not read as the
+book says: of ten real portraits two nets that learnt from photographs of people called none angry, and sneers smiles. What was
+missing could be tried out on these portraits, action by action, until the nets, and eyes, agreed (``told_*`` of 05):
+
+- who is angry draws up the nose with the brows, bares the teeth of an open mouth and does not press lips that speak;
+- disgust does not stretch the lips, which is a smile's; it draws the corners down;
+- contempt is on one side, with the other brow raised: on both it is a smile;
+- brows come down 7 mm and lids to a half; what actors do beyond that folds skin over the eyes, or sleeps;
+- folds of a smile stay in the skin of a photograph when its lips are made to leave it, and are read as what is left of it.
+
+A linear rule on actions, frame by frame, so that levels, mixtures and transitions keep their order.
+"""
+
+import torch
+from torch import Tensor
+
+from emolib.face.model import FaceModel
+
+FROWN = 0.55  # of browDown: brows 7 mm lower. In full the model's come down 14 mm, over the eyes, as no face can
+LIDS, SQUINT = 0.25, 0.5  # of eyeBlink: how far an expression closes the eyes, to which a squint adds by half
+SNEER = 0.25  # of noseSneer: what contempt shows; beyond it is disgust
+ANGER = {"noseSneer": 1.0, "mouthFrown": 0.6}  # an angry face shows so much more of these, in shares of how angry it is
+SPEAKING = {"mouthLowerDown": 1.2, "mouthUpperUp": 0.9}  # and of these, times how far the jaw is open
+DISGUST = {"browDown": 0.2, "mouthUpperUp": 0.3, "mouthFrown": 0.8, "eyeSquint": 0.3}
+LESS_ANGRY, LESS_DISGUSTED = {"mouthPress": 1.0, "eyeSquint": 0.7}, {"mouthStretch": 1.0}  # shares that they lose of these
+CONTEMPT = 0.5  # of mouthDimple: what is contempt in full
+STRONGER, WEAKER = {"mouthDimple": 0.3, "browDown": 0.25}, {"mouthFrown": 0.2, "browOuterUp": 0.5}  # what its two sides show more
+LESS_CONTEMPT = {"mouthSmile": 1.0, "mouthUpperUp": 0.6}
+LEAVING = 0.3  # so much more than wholly is the portrait's own expression left
+LEFT_IN_SKIN = ("mouthSmile", "mouthFrown", "mouthDimple", "cheekSquint", "browDown", "browOuterUp", "noseSneer")
+
+
+def as_people(model: FaceModel, beta: Tensor, own: Tensor) -> Tensor:
+    """beta (T, 64) as EAC gives it -> as a person shows it in whose photograph the expression is ``own`` (1, 64)."""
+    told = _Actions(model, beta)
+    wanted = torch.zeros_like(told.values)
+    jaw = told.of("jawOpen")
+    anger = (told.pair("browDown").mean(1) - told.of("browInnerUp")).clamp(min=0)
+    disgust = (told.pair("noseSneer").mean(1) - SNEER).clamp(min=0)
+    for share, more, less in (
+        (anger, ANGER, LESS_ANGRY),
+        (anger * jaw, SPEAKING, {}),
+        (disgust, DISGUST, LESS_DISGUSTED),
+    ):
+        for name, amount in more.items():
+            wanted[:, told.places(name)] += amount * share[:, None]
+        for name, amount in less.items():
+            wanted[:, told.places(name)] -= amount * share[:, None] * told.pair(name)
+    dimples = told.pair("mouthDimple")
+    contempt = (dimples.mean(1, keepdim=True) / CONTEMPT).clamp(max=1)
+    # The side that shows less gives way, all of it where the other shows twice as much.
+    weaker = contempt * (3 * (dimples.flip(1) - dimples) / dimples.sum(1, keepdim=True).clamp(min=1e-3)).clamp(0, 1)
+    for side, more in ((weaker.flip(1), STRONGER), (weaker, WEAKER)):
+        for name, amount in more.items():
+            wanted[:, told.places(name)] += amount * side
+    wanted[:, told.places("mouthDimple")] -= weaker * dimples
+    for name, amount in LESS_CONTEMPT.items():
+        wanted[:, told.places(name)] -= amount * contempt * told.pair(name)
+    left = _Actions(model, own)
+    for name in LEFT_IN_SKIN:
+        wanted[:, told.places(name)] -= LEAVING * left.pair(name)
+    return within_reach(model, beta + wanted @ model.arkit_to_beta)
+
+
+def within_reach(model: FaceModel, beta: Tensor) -> Tensor:
+    """beta (T, 64) with brows no lower than :data:`FROWN` and lids no further closed than :data:`LIDS`, before any blink."""
+    shown = _Actions(model, beta)
+    over = torch.zeros_like(shown.values)
+    over[:, shown.places("browDown")] = (shown.pair("browDown") - FROWN).clamp(min=0)
+    closed = shown.pair("eyeBlink") + SQUINT * shown.pair("eyeSquint")
+    over[:, shown.places("eyeBlink")] = (closed - LIDS).clamp(min=0)
+    return beta - over @ model.arkit_to_beta
+
+
+class _Actions:
+    """What of the 52 actions beta (T, 64) shows, in [0, 1]."""
+
+    def __init__(self, model: FaceModel, beta: Tensor):
+        self.names, self.values = model.arkit_names, (beta @ model.beta_to_arkit).clamp(0, 1)
+
+    def places(self, name: str) -> list[int]:
+        return [self.names.index(name + side) for side in ("Left", "Right")]
+
+    def pair(self, name: str) -> Tensor:
+        """(T, 2): left and right."""
+        return self.values[:, self.places(name)]
+
+    def of(self, name: str) -> Tensor:
+        return self.values[:, self.names.index(name)]
