@@ -26,6 +26,7 @@ from emolib.hef import Hef
 from emolib.media.pictures import to_tensor
 from emolib.scene import Scene, scene_of, under_cover
 from emolib.sight import drawn, drive_of, look, sight, style, unlike
+from emolib.teeth import painted_teeth
 
 LARGEST = 1024  # px: sides beyond are made at this one
 
@@ -82,7 +83,8 @@ class Portrait:
         motion = self._raised(drive.motion if self.hef.mesh_motion else made.flows[-1])
         if self.hef.mesh_motion:
             motion = torch.lerp(motion, fine.flow / fine.seen.clamp(min=1e-3), (2 * fine.seen).clamp(max=1))
-        painted = drawn(fine.rendering, fine.inside, made.light)
+        rendering = painted_teeth(self.model, wanted, fine.rendering, fine.inside)
+        painted = drawn(rendering, fine.inside, made.light)
         inside, hidden = fine.inside, fine.hidden
         if covered is not None:
             held = covered.held(motion, rigid)
