@@ -2,7 +2,7 @@
 
 EAC learns faces from actors that are drawn by the book (FACS action units), and a photograph that does all the book says is not read as the
 book says: of ten real portraits two nets that learnt from photographs of people called none angry, and sneers smiles. What was
-missing could be tried out on these portraits, action by action, until the nets, and eyes, agreed (``told_*`` of 05):
+missing could be tried out on these portraits, action by action, until the nets, and eyes, agreed (``told_*`` of 07):
 
 - who is angry draws up the nose with the brows, bares the teeth of an open mouth and does not press lips that speak;
 - disgust does not stretch the lips, which is a smile's; it draws the corners down;
@@ -24,9 +24,15 @@ SNEER = 0.25  # of noseSneer: what contempt shows; beyond it is disgust
 ANGER = {"noseSneer": 1.0, "mouthFrown": 0.6}  # an angry face shows so much more of these, in shares of how angry it is
 SPEAKING = {"mouthLowerDown": 1.2, "mouthUpperUp": 0.9}  # and of these, times how far the jaw is open
 DISGUST = {"browDown": 0.2, "mouthUpperUp": 0.3, "mouthFrown": 0.8, "eyeSquint": 0.3}
-LESS_ANGRY, LESS_DISGUSTED = {"mouthPress": 1.0, "eyeSquint": 0.7}, {"mouthStretch": 1.0}  # shares that they lose of these
+LESS_ANGRY, LESS_DISGUSTED = (
+    {"mouthPress": 1.0, "eyeSquint": 0.7},
+    {"mouthStretch": 1.0},
+)  # shares that they lose of these
 CONTEMPT = 0.5  # of mouthDimple: what is contempt in full
-STRONGER, WEAKER = {"mouthDimple": 0.3, "browDown": 0.25}, {"mouthFrown": 0.2, "browOuterUp": 0.5}  # what its two sides show more
+STRONGER, WEAKER = (
+    {"mouthDimple": 0.3, "browDown": 0.25},
+    {"mouthFrown": 0.2, "browOuterUp": 0.5},
+)  # what its two sides show more
 LESS_CONTEMPT = {"mouthSmile": 1.0, "mouthUpperUp": 0.6}
 LEAVING = 0.3  # so much more than wholly is the portrait's own expression left
 LEFT_IN_SKIN = ("mouthSmile", "mouthFrown", "mouthDimple", "cheekSquint", "browDown", "browOuterUp", "noseSneer")

@@ -198,18 +198,23 @@ class Talker:
     def coefficients(self, request: Request, own: Coefficients) -> tuple[Coefficients, Tensor]:
         """What each frame shows: coefficients (T rows) and sigma_hat (T, C), for a person whose own ones are ``own`` (1 row).
 
-        EAC's beta is absolute (a neutral face is 0), so an expression that the portrait has is replaced, not added to.
+        EAC's beta is absolute (a neutral face is 0), so an expression that the portrait has is replaced, not added to; it is that of a
+        drawn actor, which :func:`as_people` makes a person's.
         """
-        n_samples = request.voice.n_samples
-        n_frames = frame_count(n_samples, request.fps)
-        heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
-        beta, sigma = predict(self.eac, heard, *self.told(request, len(heard)), style=self.style(request.style))
-        beta, sigma = (_at_rate(rows, n_frames, request.fps) for rows in (beta, sigma))
+        beta, sigma = self.spoken(request)
         beta = as_people(self.model, beta, own.beta.to(beta))
         pose, closure = behaviour(request, own.pose)
         if closure is not None:
             beta = add_blinks(self.model, beta, closure)
-        return own.expand(n_frames).replace(beta=beta, pose=pose), sigma
+        return own.expand(len(beta)).replace(beta=beta, pose=pose), sigma
+
+    def spoken(self, request: Request) -> tuple[Tensor, Tensor]:
+        """What EAC makes of the request's voice and emotion, whoever shows it: beta_hat (T, 64) and sigma_hat (T, C)."""
+        n_samples = request.voice.n_samples
+        n_frames = frame_count(n_samples, request.fps)
+        heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
+        beta, sigma = predict(self.eac, heard, *self.told(request, len(heard)), style=self.style(request.style))
+        return _at_rate(beta, n_frames, request.fps), _at_rate(sigma, n_frames, request.fps)
 
     def _heard(self, voice: Voice):
         """What EAC hears of a voice: its log-mel, or Whisper's features as they come."""

@@ -92,9 +92,7 @@ def _on_the_eyes(landmarks: np.ndarray, side: int, seed: int) -> bool:
     return bool((one != other).any())
 
 
-def spectacles(
-    frames: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def spectacles(frames: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Glasses as people wear them before the face of ``frames`` (1, S, S, 3), and where they are, lenses and all (1, S, S) in [0, 1]: thin
     or heavy rims, some without a lower half or with a heavy upper one of another colour, lenses that tint and shine. landmarks (1, 68, 2).
     """

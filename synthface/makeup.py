@@ -83,7 +83,10 @@ class _Brush:
         canvas = Image.new("L", (FINE * self.side,) * 2)
         for points in strokes:
             ImageDraw.Draw(canvas).line(
-                [tuple(p) for p in FINE * points], fill=255, width=max(1, round(FINE * width * self.unit)), joint="curve"
+                [tuple(p) for p in FINE * points],
+                fill=255,
+                width=max(1, round(FINE * width * self.unit)),
+                joint="curve",
             )
         return self._soft(canvas, soft)
 

@@ -94,7 +94,7 @@ ALLOWED = {
     "corpus",
     "baselines": "errors emotions weights prompts words media speech face layers critics scene request talker corpus train",
     "pipeline": "errors files fingerprint params weights media face metrics critics hearing ame eac hef portrait scene sight reenact "
-    "corpus train baselines",
+    "showing request talker corpus train baselines",
     "__main__": "emolib signals cli",
     "cli": "emolib errors files arguments signals params request media face talker corpus baselines demo",
     "demo": "emotions synthface",

