@@ -22,7 +22,7 @@ FROWN = 0.55  # of browDown: brows 7 mm lower. In full the model's come down 14 
 LIDS, SQUINT = 0.25, 0.5  # of eyeBlink: how far an expression closes the eyes, to which a squint adds by half
 SNEER = 0.25  # of noseSneer: what contempt shows; beyond it is disgust
 ANGER = {"noseSneer": 1.0, "mouthFrown": 0.6}  # an angry face shows so much more of these, in shares of how angry it is
-SPEAKING = {"mouthLowerDown": 1.2, "mouthUpperUp": 0.9}  # and of these, times how far the jaw is open
+SPEAKING = {"mouthLowerDown": 0.9, "mouthUpperUp": 0.9}  # and of these, times how far the jaw is open
 DISGUST = {"browDown": 0.2, "mouthUpperUp": 0.3, "mouthFrown": 0.8, "eyeSquint": 0.3}
 LESS_ANGRY, LESS_DISGUSTED = (
     {"mouthPress": 1.0, "eyeSquint": 0.7},
