@@ -15,7 +15,7 @@ from torch import Tensor
 from emolib.face.camera import move, to_screen
 from emolib.face.model import Coefficients, FaceModel
 from emolib.face.render import interpolate, rasterize
-from emolib.sight import bared
+from emolib.sight import acted, bared
 
 # mm: widths of half an arch from the middle on (Ash and Nelson, Wheeler's Dental Anatomy, 2003): upper, lower.
 WIDTHS = ((8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.0), (5.0, 5.5, 7.0, 7.0, 7.0, 11.0, 10.5))
@@ -36,13 +36,13 @@ PART = 8  # px: the drawn part of a picture is so many pixels larger than the mo
 
 @functools.lru_cache(maxsize=2)
 def arches(model: FaceModel) -> tuple[Tensor, Tensor]:
-    """The triangles (F, 3) of the teeth, and of every vertex (V, 3): how far along its arch it lies, in mm from the middle, how far from the
-    biting edge, in mm, and whether it is of the upper arch."""
+    """The triangles (F, 3) of the teeth, and of every vertex (V, 3): how far along its arch it lies, in mm from the middle, how far from
+    the biting edge, in mm, and whether it is of the upper arch."""
     teeth = model.regions["teeth"]
     points = model.mean_shape.cpu().numpy()
     triangles = model.triangles[teeth[model.triangles].all(1)]
     height = points[:, 1]
-    upper = height > np.median(height[teeth.cpu().numpy()])
+    upper = (acted(model, "jawOpen").norm(dim=1) < 1e-3).cpu().numpy()  # those that stay when the jaw opens
     x, z = points[:, 0], points[:, 2]
     of = teeth.cpu().numpy()
     wide, back = np.abs(x[of]).max(), z[of].min()

@@ -12,7 +12,7 @@ from emolib.face.loaders import load_face_model
 from emolib.hef import Hef
 from emolib.media.pictures import to_tensor
 from emolib.pipeline.photographs import average_sigma, photographs, stays
-from emolib.scene import NOBODY, Scene, about_the_eyes, filled, somebody, under_cover, worn
+from emolib.scene import NOBODY, Scene, about_the_eyes, bare_eyed, filled, somebody, under_cover, worn
 from emolib.sight import Drive
 
 
@@ -87,6 +87,18 @@ def test_where_glasses_sit_by_hand():
     assert at(0, 0.3) == 1 and at(-0.4, 0) == 1 and at(0.5, 0.05) == 1  # rims, and the bridge between
     assert at(0, -0.4) == 0 and at(0, 0.6) == 0  # brows and cheeks move
     assert torch.equal(zone[:, 4:-4], zone.flip(1)[:, 4:-4])  # of both eyes
+
+
+def test_an_eye_is_covered_wholly_or_not_at_all():
+    """Dark makeup looks like a cover in part; hair over an eye, or a hand, covers most of it."""
+    eye, other = ((256 * template()[i]).round().astype(int) for i in (0, 1))
+    seen = torch.zeros(1, 1, 256, 256)
+    seen[..., eye[1] - 3 : eye[1] + 4, eye[0] - 8 : eye[0] + 9] = 1  # a lid
+    seen[..., other[1] - 40 : other[1] + 40, other[0] - 40 : other[0] + 40] = 1  # a hand
+    seen[..., 200:220, 100:150] = 1
+    free = bare_eyed(seen)
+    assert free[..., eye[1] - 3 : eye[1] + 4, eye[0] - 8 : eye[0] + 9].max() == 0
+    assert free[..., other[1], other[0]] == 1 and free[..., 200:220, 100:150].min() == 1
 
 
 def test_glasses_are_seen_on_who_wears_them(shown):

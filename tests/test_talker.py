@@ -26,7 +26,7 @@ from emolib.hef import Hef
 from emolib.media.audio import SAMPLE_RATE, decode_audio, mel, save_wav
 from emolib.media.pictures import load_image
 from emolib.media.video import read_video, video_info
-from emolib.motion import DRIFT, FROWN, add_blinks, head_motion, within_reach
+from emolib.motion import DRIFT, add_blinks, head_motion
 from emolib.motion import _drift as drifting
 from emolib.motion import _stress as stressed
 from emolib.portrait import Portrait
@@ -225,20 +225,6 @@ def test_a_hum_brings_no_nods():
     hum = (0.1 * np.sin(np.arange(3 * SAMPLE_RATE) * 0.1)).astype(np.float32)
     assert np.abs(stressed(mel(hum), np.linspace(0.5, 2.5, 50))).max() < 0.1
     assert stressed(mel(speech()), np.linspace(0.5, 2.5, 50)).max() > 0.5
-
-
-def test_brows_stay_above_the_eyes():
-    model = load_face_model()
-    weights = torch.zeros(3, 52)
-    brows = [model.arkit_names.index(f"browDown{side}") for side in ("Left", "Right")]
-    weights[:, brows] = torch.tensor([0.0, 0.4, 1.0])[:, None]
-    weights[:, model.arkit_names.index("jawOpen")] = 0.5
-    beta = weights @ model.arkit_to_beta
-    kept = within_reach(model, beta)
-    torch.testing.assert_close(kept[:2], beta[:2])
-    read = kept @ model.beta_to_arkit
-    torch.testing.assert_close(read[2, brows], torch.full((2,), FROWN), atol=0.05, rtol=0)
-    assert read[2, model.arkit_names.index("jawOpen")] == pytest.approx(0.5, abs=0.05)
 
 
 def test_blinks_close_the_eyes():
