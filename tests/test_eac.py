@@ -14,7 +14,8 @@ from emolib.media.audio import mel_windows
 from emolib.metrics.landmarks import correlation, mouth_opening
 from emolib.speech.ears import Passing
 from emolib.speech.features import speech_features
-from emolib.train.eac import conditions
+from emolib.train import eac as training
+from emolib.train.eac import conditions, predicted
 
 SMALL = {"embedding_dim": 12, "window": 8, "frames": 8, "dim": 16, "depth": 2, "heads": 2, "audio_depth": 1}
 
@@ -72,6 +73,22 @@ def test_shared_windows_are_repeated():
     windows, z_emo, mu = inputs(eac)
     once = eac(windows[:1], z_emo, mu)[0]
     torch.testing.assert_close(once, eac(windows[:1].repeat(2, 1, 1, 1), z_emo, mu)[0])
+
+
+def test_a_batch_too_large_to_keep_is_the_same_batch(monkeypatch):
+    """Part by part: the same faces, and the same gradients."""
+    eac = small()
+    windows, z_emo, mu = torch.randn(5, 8, 8, 80), torch.randn(15, eac.config["embedding_dim"]), torch.rand(15) + 1
+    found = []
+    for limit in (100, 6):
+        monkeypatch.setattr(training, "AT_ONCE", limit)
+        eac.zero_grad()
+        beta = predicted(eac, windows, z_emo, mu)
+        beta.square().sum().backward()
+        found.append([beta.detach(), *(p.grad.clone() for p in eac.parameters() if p.grad is not None)])
+    assert len(found[0]) > 10 and len(found[0]) == len(found[1])
+    for whole, parts in zip(*found):
+        torch.testing.assert_close(whole, parts, atol=1e-4, rtol=1e-4)
 
 
 def test_sinusoids_by_hand():

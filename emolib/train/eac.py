@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from emolib.ame import Ame
 from emolib.corpus.clips import Corpus
@@ -40,6 +41,7 @@ from emolib.train.parallel import gather, share
 
 LANDMARK_SIZE = 224
 SHARPNESS = 0.1  # temperature of the anchored term
+AT_ONCE = 96  # sequences of which all that their gradient needs is kept
 ENOUGH = 500_000  # rows from which means and deviations are taken
 
 
@@ -170,6 +172,17 @@ def conditions(
     return z_emo.flatten(0, 1), gather(apart).mean()
 
 
+def predicted(eac: Eac, windows: Tensor, z_emo: Tensor, mu: Tensor) -> Tensor:
+    """beta_hat (B*M,T,64) of windows (B,T,W,C_A), for training. Of more than :data:`AT_ONCE` sequences the gradient's needs are not kept
+    but made again part by part: a third more time, but ``paper``'s 384 sequences would take 9 GB."""
+    if len(z_emo) <= AT_ONCE or not torch.is_grad_enabled():
+        return eac(windows, z_emo, mu)[0]
+    copies = len(z_emo) // len(windows)
+    clips = max(1, AT_ONCE // copies)
+    parts = zip(windows.split(clips), z_emo.split(clips * copies), mu.split(clips * copies), strict=True)
+    return torch.cat([checkpoint(eac, *part, use_reentrant=False)[0] for part in parts])
+
+
 def losses(
     eac: Eac,
     sample: Sample,
@@ -191,7 +204,7 @@ def losses(
     own = sample.share()
     z_emo, apart = conditions(eac, own, anchors, modalities)
     copies, frames = len(z_emo) // len(own.mu), len(sample.theta) // len(sample.mu)
-    beta = gather(eac(own.windows, z_emo, own.mu.repeat_interleave(copies))[0].float())  # (B*M,T,64)
+    beta = gather(predicted(eac, own.windows, z_emo, own.mu.repeat_interleave(copies)).float())  # (B*M,T,64)
     each = torch.arange(len(sample.theta), device=beta.device).view(-1, frames).repeat_interleave(copies, 0).flatten()
     truth = sample.theta[each]
     made = truth.replace(beta=beta.flatten(0, 1))
