@@ -37,7 +37,10 @@ from synthface.synth import Studio, plan
 
 SIDE, SECONDS, FPS = 512, 4.0, 25
 FEW = {"train": 2, "test": 1}  # people who are filmed, eight clips each
-STAGES = ("01_data", "02_fitting", "03_critics", "04_eac full", "05_hef full", "06_ecg", "07_evaluation")
+STAGES = (
+    "01_data", "02_fitting", "03_critics", "04_eac full", "04_eac onehot", "04_eac lm", "05_hef full", "06_ecg", "07_evaluation",
+    "08_unseen",
+)  # fmt: skip
 # What is less than in the profile: how long it trains, and how much is scored. Sizes are the profile's.
 SHORT = {
     "data": {"train_identities": FEW["train"], "test_identities": FEW["test"], "validation_identities": 0},
@@ -130,7 +133,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=25000, help="how many records the later stages see (25000)")
     parser.add_argument("--folder", type=Path, default=Path(".profiles/check_paper"), help="where it is made")
-    parser.add_argument("--stages", nargs="+", default=["03", "04", "05", "06", "07"], help="after 01 and 02")
+    parser.add_argument("--stages", nargs="+", default=["03", "04", "05", "06", "07", "08"], help="after 01 and 02")
     args = parser.parse_args()
     root, folder = project_root(), args.folder.resolve()
     run, clip = folder / "run", folder / "ViT-B-32.pt"
