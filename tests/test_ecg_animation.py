@@ -6,7 +6,7 @@ import torch
 
 from emolib.baselines.ecg.content import Content
 from emolib.baselines.ecg.landmarks import LandmarkGenerator, delaunay_adjacency, frontal, predict_landmarks
-from emolib.baselines.ecg.texture import TextureGenerator, ecg_animate
+from emolib.baselines.ecg.texture import TextureGenerator, at_once, ecg_animate
 from emolib.face.loaders import load_face_model
 from emolib.face.model import Coefficients
 
@@ -55,3 +55,7 @@ def test_landmarks_are_asked_for_each_frame_and_emotion_is_checked(parts):
     points = predict_landmarks(generator, listener, face, *words, "sad", 1, FRAMES, 25.0)
     assert points.shape == (FRAMES, 68, 2)
     torch.testing.assert_close(points[0], frontal(face, torch.zeros(1, 80), torch.zeros(1, 64))[0])
+
+
+def test_frames_that_are_painted_together_fit_into_memory():
+    assert [at_once(size) for size in (64, 128, 256, 512)] == [64, 16, 4, 1]

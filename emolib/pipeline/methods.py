@@ -15,7 +15,7 @@ from torch import Tensor
 from emolib.ame import Ame
 from emolib.baselines.ecg.content import Content
 from emolib.baselines.ecg.landmarks import LandmarkGenerator
-from emolib.baselines.ecg.texture import TextureGenerator, TextureSet, ecg_animate, one_shot
+from emolib.baselines.ecg.texture import TextureGenerator, TextureSet, at_once, ecg_animate, one_shot
 from emolib.eac import Eac
 from emolib.face.model import FaceModel
 from emolib.hef import Hef, HefOutput
@@ -146,8 +146,10 @@ def texture_scores(texture: TextureGenerator, held: TextureSet, clips: int, iter
         still = source.expand(n, -1, -1, -1)
         made = {"still source": (still, 0.0)}
         for name, net in (("G_T", texture), ("G_T, one-shot", tuned)):
-            painted = net(still, start, marks, words)
-            made[name] = painted.image, float(1 - painted.occlusion.mean())
+            together = at_once(images.shape[-1])
+            parts = [net(*part) for part in zip(*(x.split(together) for x in (still, start, marks, words)))]
+            image, kept = (torch.cat([getattr(part, x) for part in parts]) for x in ("image", "occlusion"))
+            made[name] = image, float(1 - kept.mean())
         for name, (image, new) in made.items():
             scores = {"psnr_db": float(psnr(image, images)[1:].mean()), "ssim": float(ssim(image, images)[1:].mean())}
             lines.append({"method": name} | scores | {"new": new})

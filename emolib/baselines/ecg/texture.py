@@ -260,6 +260,11 @@ class TextureSet:
         return source, before, after, torch.stack([x[2] for x in drives]), target
 
 
+def at_once(size: int) -> int:
+    """How many frames of that side are painted together: 16 of 128 px, one of 512, whose maps take a gigabyte."""
+    return max(1, 16 * 128**2 // size**2)
+
+
 def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations: int = 5, lr: float = 2e-4):
     """A copy of G_T whose E_T and D_T are tuned to one neutral image (1, 3, S, S) with landmarks (1, 68, 2) (Sec. 4.1).
 
@@ -274,9 +279,9 @@ def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations
     neutral = emotion_vector("neutral", 1).to(image.device)[None]
     with torch.enable_grad():
         for _ in range(iterations):
-            features = net.image_encoder(image)
-            rest = net(image, landmarks, landmarks, neutral)
-            maps = torch.cat([rest.flow, rest.occlusion], 1).detach()
+            with torch.no_grad():
+                rest = net(image, landmarks, landmarks, neutral)
+            maps, features = torch.cat([rest.flow, rest.occlusion], 1), net.image_encoder(image)
             painted = net.image_decoder(features, features[2], maps, image)
             loss = (painted - image).abs().mean()
             optimizer.zero_grad()
@@ -287,10 +292,10 @@ def one_shot(net: TextureGenerator, image: Tensor, landmarks: Tensor, iterations
 
 @torch.no_grad()
 def ecg_frames(
-    generator, content, texture, model, source, coefficients, audio, emotion, intensity, *, pose, fps, iterations=5, chunk=16,
-    closure=None, lips=None,
+    generator, content, texture, model, source, coefficients, audio, emotion, intensity, *, pose, fps, iterations=5, closure=None,
+    lips=None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
-    """The whole of ECG: one face and speech -> frames uint8 (t, S, S, 3), ``chunk`` at a time.
+    """The whole of ECG: one face and speech -> frames uint8 (t, S, S, 3), :func:`at_once` of them at a time.
 
     generator, content: :meth:`LandmarkGenerator.load`. texture: G_T. model: the 3DMM. source: uint8 (S, S, 3) with its fitted coefficients
     (1 row). audio (n_samples,) at 16 kHz. emotion, intensity: see :func:`emolib.baselines.ecg.landmarks.emotion_vector`. pose (T, 6): head
@@ -308,7 +313,7 @@ def ecg_frames(
     image = to_tensor(source[None]).to(device)
     net = one_shot(texture, image, before, iterations) if iterations else texture
     vector = emotion_vector(emotion, intensity).to(device)
-    for after in marks.split(chunk):
+    for after in marks.split(at_once(size)):
         b = len(after)
         painted = net(image.expand(b, -1, -1, -1), before.expand(b, -1, -1), after, vector.expand(b, -1)).image
         yield to_frames(painted)
