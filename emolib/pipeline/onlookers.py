@@ -21,43 +21,39 @@ from emolib.talker import Talker
 
 LEVELS = (1, 2, 3)
 MOMENTS = 5  # of a voice, from a fifth to four fifths of it
-WAYS = ("shown", "acted")  # as people show it; as EAC's drawn actors do
 
 
 def told(
     talker: Talker, shown: Iterable[Photograph], voices: Mapping[str, np.ndarray]
 ) -> tuple[pd.DataFrame, list[list[np.ndarray]]]:
     """What the onlooker says when the photographs speak with the ``voices`` of each emotion (samples at 16 kHz): a line for each
-    photograph, emotion, level and way, with mean shares over the moments by :data:`NAMES`, and ``seen``, the name with the largest. And of
-    each photograph the middle moment of each emotion at the highest level, as shown, uint8."""
-    onlooker, lines, rows = load_onlooker(), [], []
+    photograph, emotion, level and way (``shown`` as people show it; at the highest level also ``acted``, as EAC's drawn actors do), with
+    mean shares over the moments by :data:`NAMES`, and ``seen``, the name with the largest. And of each photograph the middle moment of
+    each emotion at the highest level, as shown, uint8."""
+    shown, onlooker, lines, rows = list(shown), load_onlooker(), [], []
+    said = {}  # by EAC, which does not know whose face it is
+    for emotion, voice in voices.items():
+        for level in LEVELS:
+            request = check(shown[0].image, voice, emotion, level, Path("told.mp4"), pose="still", blinks=False)
+            said[emotion, level] = [x[_moments(len(x))] for x in talker.spoken(request)]
     for photograph in shown:
-        landmarks, row = detect(photograph.image)[0].landmarks, []
-        for emotion, voice in voices.items():
-            for level in LEVELS:
-                for way in WAYS:
-                    frames = _moments(talker, photograph, voice, emotion, level, way)
-                    shares = onlooker.named(frames, landmarks).mean(0)
-                    line = {"photograph": photograph.name, "emotion": emotion, "level": level, "way": way}
-                    lines.append(line | dict(zip(NAMES, shares)) | {"seen": NAMES[shares.argmax()]})
-                    if level == LEVELS[-1] and way == WAYS[0]:
-                        row.append(frames[len(frames) // 2])
+        landmarks, own, row = detect(photograph.image)[0].landmarks, photograph.portrait.own, []
+        for (emotion, level), (beta, sigma) in said.items():
+            ways = {"shown": as_people(talker.model, beta, own.beta)} | ({"acted": beta} if level == LEVELS[-1] else {})
+            for way, expression in ways.items():
+                made = photograph.portrait.frames(own.expand(MOMENTS).replace(beta=expression), sigma)
+                frames = np.stack([photograph.alignment.paste(face, photograph.image) for face in to_frames(made)])
+                shares = onlooker.named(frames, landmarks).mean(0)
+                line = {"photograph": photograph.name, "emotion": emotion, "level": level, "way": way}
+                lines.append(line | dict(zip(NAMES, shares)) | {"seen": NAMES[shares.argmax()]})
+                if (level, way) == (LEVELS[-1], "shown"):
+                    row.append(frames[MOMENTS // 2])
         rows.append(row)
     return pd.DataFrame(lines), rows
 
 
-def _moments(
-    talker: Talker, photograph: Photograph, voice: np.ndarray, emotion: str, level: float, way: str
-) -> np.ndarray:
-    request = check(photograph.image, voice, emotion, level, Path("told.mp4"), pose="still", blinks=False)
-    beta, sigma = talker.spoken(request)
-    at = np.linspace(0.2, 0.8, MOMENTS) * len(beta)
-    own = photograph.portrait.own
-    beta, sigma = beta[at.astype(int)], sigma[at.astype(int)]
-    if way == "shown":
-        beta = as_people(talker.model, beta, own.beta)
-    made = photograph.portrait.frames(own.expand(MOMENTS).replace(beta=beta), sigma)
-    return np.stack([photograph.alignment.paste(face, photograph.image) for face in to_frames(made)])
+def _moments(n_frames: int) -> np.ndarray:
+    return (np.linspace(0.2, 0.8, MOMENTS) * n_frames).astype(int)
 
 
 def telling(table: pd.DataFrame) -> dict[str, float]:
