@@ -29,7 +29,7 @@ def told(
     """What the onlooker says when the photographs speak with the ``voices`` of each emotion (samples at 16 kHz): a line for each
     photograph, emotion, level and way (``shown`` as people show it; at the highest level also ``acted``, as EAC's drawn actors do), with
     mean shares over the moments by :data:`NAMES`, and ``seen``, the name with the largest. And of each photograph the middle moment of
-    each emotion at the highest level, as shown, uint8."""
+    each emotion at the highest level, as shown, uint8, its head alone."""
     shown, onlooker, lines, rows = list(shown), load_onlooker(), [], []
     said = {}  # by EAC, which does not know whose face it is
     for emotion, voice in voices.items():
@@ -47,9 +47,16 @@ def told(
                 line = {"photograph": photograph.name, "emotion": emotion, "level": level, "way": way}
                 lines.append(line | dict(zip(NAMES, shares)) | {"seen": NAMES[shares.argmax()]})
                 if (level, way) == (LEVELS[-1], "shown"):
-                    row.append(frames[MOMENTS // 2])
+                    row.append(_head(frames[MOMENTS // 2], landmarks))
         rows.append(row)
     return pd.DataFrame(lines), rows
+
+
+def _head(frame: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The part of a picture that the head of ``landmarks`` fills."""
+    middle, half = landmarks.mean(0), 0.95 * np.ptp(landmarks[:, 1])
+    left, top, right, bottom = np.clip([*(middle - half), *(middle + half)], 0, [*frame.shape[1::-1]] * 2).astype(int)
+    return frame[top:bottom, left:right]
 
 
 def _moments(n_frames: int) -> np.ndarray:
