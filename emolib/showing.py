@@ -4,19 +4,28 @@ EAC learns faces from actors that are drawn by the book (FACS action units), and
 book says: of ten real portraits two nets that learnt from photographs of people called none angry, and sneers smiles. What was
 missing could be tried out on these portraits, action by action, until the nets, and eyes, agreed (``told_*`` of 07):
 
+- a voice tells EAC of its own emotion, and a cheerful one told to be contemptuous smiled: what lips do not need for speech is what EAC
+  shows, told the same, when nothing is said;
 - who is angry draws up the nose with the brows, bares the teeth of an open mouth and does not press lips that speak;
 - disgust does not stretch the lips, which is a smile's; it draws the corners down;
 - contempt is on one side, with the other brow raised: on both it is a smile;
 - brows come down 7 mm and lids to a half; what actors do beyond that folds skin over the eyes, or sleeps;
 - folds of a smile stay in the skin of a photograph when its lips are made to leave it, and are read as what is left of it.
 
-A linear rule on actions, frame by frame, so that levels, mixtures and transitions keep their order.
+Rules on actions, frame by frame, so that levels, mixtures and transitions keep their order.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from emolib.face.model import FaceModel
+
+# What words decide, and not the voice: all but jaw and lips.
+TOLD = (
+    "browDown", "browOuterUp", "cheekSquint", "eyeBlink", "eyeSquint", "eyeWide", "noseSneer", "mouthSmile", "mouthFrown", "mouthDimple",
+)  # fmt: skip
+BREATH = 25  # frames, one second: what is slower is mood, what is quicker goes with a syllable
 
 FROWN = 0.55  # of browDown: brows 7 mm lower. In full the model's come down 14 mm, over the eyes, as no face can
 LIDS, SQUINT = 0.25, 0.5  # of eyeBlink: how far an expression closes the eyes, to which a squint adds by half
@@ -36,6 +45,23 @@ STRONGER, WEAKER = (
 LESS_CONTEMPT = {"mouthSmile": 1.0, "mouthUpperUp": 0.6}
 LEAVING = 0.3  # so much more than wholly is the portrait's own expression left
 LEFT_IN_SKIN = ("mouthSmile", "mouthFrown", "mouthDimple", "cheekSquint", "browDown", "browOuterUp", "noseSneer")
+
+
+def as_told(model: FaceModel, beta: Tensor, silent: Tensor) -> Tensor:
+    """beta (T, 64) of a voice, with the mood of ``silent`` (1|T, 64), which is EAC's, told the same, for silence: what changes over more
+    than :data:`BREATH` of the actions :data:`TOLD`, and of the inner brows."""
+    told = _Actions(model, beta)
+    wanted = _Actions(model, silent).values.expand_as(told.values)
+    places = [place for name in TOLD for place in told.places(name)] + [model.arkit_names.index("browInnerUp")]
+    change = torch.zeros_like(told.values)
+    change[:, places] = _slow((wanted - told.values)[:, places])
+    return beta + change @ model.arkit_to_beta
+
+
+def _slow(x: Tensor) -> Tensor:
+    """The mean of x (T, C) over :data:`BREATH` frames about each, fewer at the ends."""
+    rows, half = x.T[None], BREATH // 2
+    return F.avg_pool1d(rows, BREATH, 1, half, count_include_pad=False)[0].T
 
 
 def as_people(model: FaceModel, beta: Tensor, own: Tensor) -> Tensor:

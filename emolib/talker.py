@@ -8,6 +8,7 @@ made and written a few at a time: what grows with the length of the voice is its
 or pictures.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,7 +31,7 @@ from emolib.face.model import Coefficients, FaceModel
 from emolib.face.person import WEIGHTS as PERSON_NET
 from emolib.hearing import Windows, hear_with
 from emolib.hef import Hef
-from emolib.media.audio import frame_count
+from emolib.media.audio import SAMPLE_RATE, frame_count, mel
 from emolib.media.pictures import Source, to_frames, to_tensor
 from emolib.media.soundtrack import Soundtrack
 from emolib.media.video import VideoWriter
@@ -39,7 +40,7 @@ from emolib.media.voice import Voice
 from emolib.motion import add_blinks, head_motion
 from emolib.portrait import Portrait, portrait_of
 from emolib.request import EmotionCondition, Report, Request, check
-from emolib.showing import as_people
+from emolib.showing import as_people, as_told
 from emolib.speech.ears import Passing
 from emolib.timeline import Timeline
 from emolib.weights import PRETRAINED, verify
@@ -209,12 +210,24 @@ class Talker:
         return own.expand(len(beta)).replace(beta=beta, pose=pose), sigma
 
     def spoken(self, request: Request) -> tuple[Tensor, Tensor]:
-        """What EAC makes of the request's voice and emotion, whoever shows it: beta_hat (T, 64) and sigma_hat (T, C)."""
+        """What EAC makes of the request's voice and emotion, whoever shows it: beta_hat (T, 64) and sigma_hat (T, C). The mood is what is
+        told, whatever the voice's own (:func:`as_told`)."""
         n_samples = request.voice.n_samples
-        n_frames = frame_count(n_samples, request.fps)
         heard = Windows(self.eac, self._heard(request.voice), frame_count(n_samples, EAC_FPS), EAC_FPS)
-        beta, sigma = predict(self.eac, heard, *self.told(request, len(heard)), style=self.style(request.style))
+        (z_emo, mu), style = self.told(request, len(heard)), self.style(request.style)
+        beta, sigma = predict(self.eac, heard, z_emo, mu, style=style)
+        count = len(heard) if z_emo.ndim == 2 else self.eac.config["frames"]
+        silent, _ = predict(self.eac, self._silence.expand(count, -1, -1), z_emo, mu, style=style)
+        beta = as_told(self.model, beta, silent if z_emo.ndim == 2 else silent.mean(0, keepdim=True))
+        n_frames = frame_count(n_samples, request.fps)
         return _at_rate(beta, n_frames, request.fps), _at_rate(sigma, n_frames, request.fps)
+
+    @functools.cached_property
+    def _silence(self) -> Tensor:
+        """The window of sound (1, W, C_A) in which nothing is heard."""
+        nothing = np.zeros(2 * SAMPLE_RATE, np.float32)
+        heard = Windows(self.eac, self._heard(Voice(nothing, len(nothing), mel(nothing), ())), 50, EAC_FPS)
+        return torch.as_tensor(np.array(heard[25:26]), dtype=torch.float32)
 
     def _heard(self, voice: Voice):
         """What EAC hears of a voice: its log-mel, or Whisper's features as they come."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emolib.face.loaders import load_face_model
-from emolib.showing import FROWN, LEAVING, LIDS, SQUINT, as_people, within_reach
+from emolib.showing import BREATH, FROWN, LEAVING, LIDS, SQUINT, as_people, as_told, within_reach
 from synthface.expressions import _AU, FACS
 
 MODEL = load_face_model()
@@ -38,6 +38,24 @@ def acted(emotion: str, level: float = 1.0) -> torch.Tensor:
 def test_who_does_nothing_stays_at_rest_and_lips_that_speak_stay_what_they_are():
     still = beta_of([{}, {"jawOpen": 0.6}, {"mouthPucker": 0.8, "jawOpen": 0.2}, {"mouthPress": 0.5}])
     torch.testing.assert_close(as_people(MODEL, still, AT_REST), still, atol=0.02, rtol=0)
+
+
+def test_the_mood_is_what_is_told_and_the_lips_are_the_voices():
+    cheerful = beta_of([{"mouthSmile": 0.8, "cheekSquint": 0.7, "jawOpen": 0.1 * (i % 6)} for i in range(60)])
+    mood = beta_of([{"mouthDimpleLeft": 0.7, "noseSneer": 0.2, "jawOpen": 0.3}])
+    shown = as_told(MODEL, cheerful, mood)
+    assert read(shown, "mouthSmile").abs().max() < 0.1 and read(shown, "cheekSquint").abs().max() < 0.1
+    assert read(shown, "mouthDimple")[:, 0].min() > 0.6 and read(shown, "noseSneer").min() > 0.1
+    torch.testing.assert_close(read(shown, "jawOpen"), read(cheerful, "jawOpen"), atol=0.03, rtol=0)
+    torch.testing.assert_close(as_told(MODEL, mood.expand(5, -1), mood), mood.expand(5, -1), atol=1e-5, rtol=0)
+
+
+def test_what_is_quicker_than_a_mood_stays():
+    brows = [{"browInnerUp": 0.4 * (i % 10 < 5)} for i in range(4 * BREATH)]
+    shown = as_told(MODEL, beta_of(brows), beta_of([{"browInnerUp": 0.5}]))
+    raised = read(shown, "browInnerUp")[BREATH:-BREATH, 0]
+    assert raised.max() - raised.min() > 0.3 and float(raised.mean()) == pytest.approx(0.5, abs=0.05)
+    assert as_told(MODEL, beta_of(brows[:1]), beta_of([{"browInnerUp": 0.5}])).shape == (1, 64)
 
 
 def test_anger_draws_up_the_nose_and_bares_an_open_mouth_but_never_a_closed_one():

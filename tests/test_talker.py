@@ -342,3 +342,18 @@ def test_lips_of_a_photograph_are_fitted_as_far_apart_as_they_are(name, low, hig
     points = load_face_model().landmarks(c.alpha, c.beta, c.pose, 128)[0]
     assert low < float(points[66, 1] - points[62, 1]) < high
     assert np.allclose(fit.landmarks[0], alignment.points(found))
+
+
+def test_what_is_told_is_shown_whatever_the_voice_feels():
+    """With the weights that ship: a cheerful voice told to be contemptuous smiled."""
+    shipped, moods = Talker.load(device="cpu"), {}
+    for told in ("contempt", "angry"):
+        for voice in ("happy", "sad"):
+            request = check(small_portrait(), speech(emotion=voice), told, 3, "mood.mp4", pose="still", blinks=False)
+            beta, _ = shipped.spoken(request)
+            moods[told, voice] = (beta @ shipped.model.beta_to_arkit).mean(0)
+    names = ("mouthSmileLeft", "cheekSquintLeft", "browDownLeft", "noseSneerLeft", "browInnerUp")
+    places = [shipped.model.arkit_names.index(name) for name in names]
+    for told in ("contempt", "angry"):
+        assert (moods[told, "happy"] - moods[told, "sad"])[places].abs().max() < 0.15, told
+    assert moods["contempt", "happy"][places[0]] < 0.35 and moods["angry", "sad"][places[2]] > 0.7
