@@ -143,7 +143,8 @@ def test_emotions_from_words_face_and_voice(talker, tmp_path):
 
 
 def test_emotions_that_change(talker, tmp_path):
-    """Before the change all is as with the first emotion alone, long after it as with the second."""
+    """Before the change all is as with the first emotion alone, after it as with the second, but for what a second about each frame says
+    of the voice's own mood."""
     own, options = Coefficients.zeros(1), {"blinks": False, "pose": "still"}
     voice = np.tile(VOICE, 3)
 
@@ -152,8 +153,9 @@ def test_emotions_that_change(talker, tmp_path):
         return talker.coefficients(talker.placed(request), own)[0].beta
 
     first, second, both = betas("sad", 1), betas("happy", 3), betas("sad@0 happy:3@0.5")
-    torch.testing.assert_close(both[:12], first[:12])
-    torch.testing.assert_close(both[16:], second[16:])
+    apart = float((second - first).abs().max())
+    assert float((both[:12] - first[:12]).abs().max()) < 0.2 * apart
+    assert float((both[16:] - second[16:]).abs().max()) < 0.2 * apart
     assert not torch.allclose(both[13], first[13]) and not torch.allclose(both[13], second[13])
     halves = talker.told(check(small_portrait(), voice, "sad*0.5 + happy*0.5", 2, tmp_path / "a.mp4"), 4)
     code = torch.nn.functional.normalize(talker.embed("sad") + talker.embed("happy"), dim=0)
