@@ -224,7 +224,8 @@ def _aligned(path: str, size: int, face: int | None):
     """(crops uint8 (T, size, size, 3), landmarks (T, 68, 2) or None to be tracked) of an image or a video."""
     from emolib.corpus.convert import aligned_frames
     from emolib.face.alignment import Alignment
-    from emolib.face.landmarks import detect, size_notes
+    from emolib.face.framed import faces_of
+    from emolib.face.landmarks import size_notes
     from emolib.media.pictures import load_image
     from emolib.media.video import video_info
 
@@ -240,7 +241,7 @@ def _aligned(path: str, size: int, face: int | None):
         if face is not None:
             raise EmolibError("--face is for images; in a video the largest face is fitted") from None
         return aligned_frames(Path(path), size), None
-    found = detect(image, face=face)[0]
+    found = faces_of(image, face=face)[0]
     for note in notes + size_notes(found):
         print(f"emolib: {note}", file=sys.stderr)
     alignment = Alignment.from_landmarks(found.landmarks, size)

@@ -27,6 +27,7 @@ from emolib.media.pictures import to_tensor
 from emolib.scene import Scene, scene_of, under_cover
 from emolib.sight import drawn, drive_of, look, sight, style, unlike
 from emolib.teeth import painted_teeth
+from emolib.tones import tones_of
 
 LARGEST = 1024  # px: sides beyond are made at this one
 
@@ -64,6 +65,7 @@ class Portrait:
             )
         self.hef, self.model, self.picture, self.own, self.side, self.scene = hef, model, picture, own, side, scene
         self.view = look(model, own, side)
+        self.tones = tones_of(picture)
         self.image = F.avg_pool2d(self.view.image, side // hef.size)
         with torch.no_grad():
             self.encoded = hef.encode_source(F.avg_pool2d(picture, side // hef.size))
@@ -100,6 +102,9 @@ class Portrait:
         return self._finished(result + made_up * lighter, motion, made_up)
 
     def _finished(self, frames: Tensor, motion: Tensor, made_up: Tensor) -> Tensor:
+        if self.tones is not None:
+            moved = warp_sharp(self.picture, motion)  # keeps what little colour lightness does not explain
+            frames = self.tones.of(frames) + (1 - made_up) * (moved - self.tones.of(moved))
         if self.scene is not None:
             frames = self.scene.at_rest_behind(frames, motion, made_up)
         return frames.clamp(0, 1)

@@ -9,7 +9,8 @@ from PIL import Image
 
 from emolib import arguments, timeline
 from emolib.errors import EmolibError
-from emolib.face.landmarks import Face, detect, size_notes
+from emolib.face.framed import faces_of
+from emolib.face.landmarks import Face, size_notes
 from emolib.files import check_output
 from emolib.media.pictures import Source, load_image
 from emolib.media.voice import Source as Spoken
@@ -104,7 +105,7 @@ def _emotion_input(emotion: EmotionCondition, intensity: float, transition: floa
     assert emotion.image is not None  # exactly one is given
     said: list[str] = []
     picture = _shrunk(load_image(emotion.image, said))
-    found = detect(picture)[0]
+    found = faces_of(picture)[0]
     notes += [f"the emotion's picture: {note}" for note in said + size_notes(found)]
     return picture, found
 
@@ -145,7 +146,7 @@ def check(
     voice = read_voice(audio)
     notes += voice.notes
     wanted = _emotion_input(condition, intensity, transition, notes)
-    faces = detect(image)
+    faces = faces_of(image)
     if face is not None and not 1 <= face <= len(faces):
         raise EmolibError(f"face {face} was asked for but {len(faces)} found; give 1 (the largest) to {len(faces)}")
     if image is not picture:

@@ -32,12 +32,13 @@ from emolib.face.person import WEIGHTS as PERSON_NET
 from emolib.hearing import Windows, hear_with
 from emolib.hef import Hef
 from emolib.media.audio import SAMPLE_RATE, frame_count, mel
-from emolib.media.pictures import Source, to_frames, to_tensor
+from emolib.media.pictures import Source, to_frames
 from emolib.media.soundtrack import Soundtrack
 from emolib.media.video import VideoWriter
 from emolib.media.voice import Source as Spoken
 from emolib.media.voice import Voice
 from emolib.motion import add_blinks, head_motion
+from emolib.pictured import pictured
 from emolib.portrait import Portrait, portrait_of
 from emolib.request import EmotionCondition, Report, Request, check
 from emolib.showing import as_people, as_told
@@ -269,5 +270,4 @@ class Talker:
         if self.eac.encoding != "clip":
             raise EmolibError(f"the EAC variant {self.eac.config['variant']} takes no image as emotion; give a text")
         picture, face = emotion
-        crop = Alignment.from_landmarks(face.landmarks, self.hef.size).crop(picture)
-        return self.ame.image(to_tensor(crop[None]))[0]
+        return pictured(self.ame, picture, face.landmarks)

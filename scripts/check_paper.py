@@ -50,7 +50,7 @@ SHORT = {
     "eac": {"variants": ["full", "onehot", "lm"], "steps": 2, "test_clips": 2, "actors": 1},
     "hef": {"variants": ["full"], "steps": 2, "test_pairs": 2},
     "ecg": {"ablations": ["wo_emotion"], "content_steps": 4, "landmark_steps": 2, "texture_steps": 2},
-    "evaluation": {"n_clips": 1, "n_frames": 8, "draws": 50, "timed_frames": 8},
+    "evaluation": {"n_clips": 2, "n_frames": 16, "draws": 50, "timed_frames": 8},
     "unseen": {"frames": 2, "clips": 2},
 }
 

@@ -1,4 +1,5 @@
-"""Makes the frozen judges that ship: two emotion nets, the image tower and SyncNet, from people, voices and sentences of no corpus.
+"""Makes the frozen judges that ship: two emotion nets, the image tower, whom it knows, and SyncNet, from people, voices and sentences
+of no corpus.
 
     python scripts/train_judges.py                       hours (2 cores: 2 s a person and take, then an hour); goes on if interrupted
     python scripts/train_judges.py --go-on --first 2000  starts from the weights that ship; the manifest names them as parents
@@ -19,21 +20,23 @@ import torch
 
 from emolib.ame import Ame
 from emolib.corpus.crowd import draw_crowd
+from emolib.critics.drawn import Drawn, looks
 from emolib.critics.emotion import EmotionNet
 from emolib.critics.sync import SyncNet, cut_windows, inside, sync_auc
 from emolib.files import replacing, write_atomic
+from emolib.media.pictures import to_tensor
 from emolib.metrics.confusion import accuracy, confusion
 from emolib.prompts import TEMPLATES
 from emolib.train.crowd import CrowdClip, CrowdEmotion, CrowdSync, People, crowd_bank, mouth_bank
 from emolib.train.loop import Training, read_record, train
 from emolib.weights import PRETRAINED, sha256
-from synthface.crowd import SEED
+from synthface.crowd import SEED, TAKES
 
 TARGET = PRETRAINED / "judges"
 WARM_START = (
     45 * 60
 )  # s: what a training that is never finished leaves, weights to put in place of those that ship and go on from
-JUDGES = ("emotion_loss", "clip", "emotion_efd", "sync")
+JUDGES = ("emotion_loss", "clip", "drawn", "emotion_efd", "sync")
 
 
 def main() -> None:
@@ -63,7 +66,8 @@ def main() -> None:
     TARGET.mkdir(parents=True, exist_ok=True)
     for name in arguments.only:
         path, parent = _place(name, arguments)
-        learnt, out, scores, said = (_sync if name == "sync" else _emotion)(name, path, parent, arguments)
+        make = {"sync": _sync, "drawn": _drawn}.get(name, _emotion)
+        learnt, out, scores, said = make(name, path, parent, arguments)
         manifest = json.loads(note.read_text()) if note.is_file() else {"files": {}, "judges": {}}
         manifest |= {"command": "make judges", "seed_of_the_crowd": SEED}
         for what, new in said.items():
@@ -98,11 +102,34 @@ def _place(name: str, arguments: argparse.Namespace) -> tuple[Path, Path | None]
     return folder / shipped.name, parent if arguments.go_on and parent.is_file() else None
 
 
-def _emotion(name: str, path: Path, parent: Path | None, arguments: argparse.Namespace) -> tuple:
-    """Trains and measures what sees stills. The judge of EFD has the odd people, the others the even ones."""
+def _sitters(name: str, arguments: argparse.Namespace) -> tuple[People, People]:
+    """Of whom a judge has stills, and those held out. The judge of EFD has the odd people, the others the even ones."""
     first, count = arguments.first + (name == "emotion_efd"), arguments.people // 2 - arguments.held_out
     stills = draw_crowd(arguments.crowd, "stills", range(first, first + arguments.people, 2))[0].parent
-    people, out = People(stills, first, count), People(stills, first + 2 * count, arguments.held_out)
+    return People(stills, first, count), People(stills, first + 2 * count, arguments.held_out)
+
+
+def _drawn(name: str, path: Path, _, arguments: argparse.Namespace) -> tuple:
+    """Measures how drawn people look, as they are (the first take); says how many of others and of themselves, randomised, are known."""
+    people, out = _sitters(name, arguments)
+    Drawn.of(torch.cat([looks(crops) for crops in _take(people, 0)])).save(path)
+    drawn = Drawn.load(path)
+    known = {
+        f"known, take {take}": torch.cat([drawn.has(crops) for crops in _take(out, take)]).float().mean()
+        for take in range(TAKES)
+    }
+    return people, out, known, {}
+
+
+def _take(people: People, take: int) -> Iterable[torch.Tensor]:
+    for file in people.files:
+        images = np.load(file)["images"][:, take]
+        yield to_tensor(images.reshape(-1, *images.shape[2:]))
+
+
+def _emotion(name: str, path: Path, parent: Path | None, arguments: argparse.Namespace) -> tuple:
+    """Trains and measures what sees stills."""
+    people, out = _sitters(name, arguments)
     how = {"people": people, "parent": parent, "seed": arguments.seed, "precision": arguments.precision}
     how |= {"batch_size": 64, "lr": arguments.lr}
     if name == "clip":

@@ -82,7 +82,7 @@ class Onlooker(nn.Module):
         (left, top), (right, bottom) = (
             np.clip(np.round(middle + sign * half), 0, (width, height)).astype(int) for sign in (-1, 1)
         )
-        shown = torch.from_numpy(np.ascontiguousarray(frames[:, top:bottom, left:right])).permute(0, 3, 1, 2) / 255.0
+        shown = torch.from_numpy(np.array(frames[:, top:bottom, left:right])).permute(0, 3, 1, 2) / 255.0
         small = F.interpolate(shown, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
         return self(small).softmax(1).numpy()
 
