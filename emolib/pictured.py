@@ -2,7 +2,9 @@
 
 The image tower that ships learnt from drawn people (:mod:`emolib.train.crowd`) and on photographs says "happy" to almost all. Who is no
 drawn person (:mod:`emolib.critics.drawn`) is therefore looked at by a net that learnt from photographs (:mod:`emolib.critics.onlooker`),
-and their embedding lies among the texts of its seven emotions as its shares say. NUMBERS
+and their embedding lies among the texts of its seven emotions as its shares say. Of labelled photographs of people in the news, cropped to
+the face, .86 of the happy are understood so, .63 of the sad, .55 of the neutral, .51 of the angry, .48 of the surprised; by the tower .82,
+.31, .01, .03 and .02. Contempt the other net does not know.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 """A stranger who looks at a face and says what it feels: a net that has learnt that from photographs of people, and from nothing of ours.
 
 "FaceExpressionNet" of face-api.js (Vincent Muehler, Vladimir Mandic; MIT), 326,000 weights, ported to torch: four dense blocks of depthwise
-separable convolutions. It judges what is made of real photographs (07); drawn people it takes for surprised. It knows no contempt.
+separable convolutions. It judges what is made of real photographs (07), and says what the photograph of an emotion shows
+(:mod:`emolib.pictured`). Drawn people it takes for surprised. It knows no contempt.
 
 Weights: ``data/pretrained/foundation/onlooker.safetensors``, converted by `make foundation`, which relies on one thing here: parameters
 are declared in the order of its file.
