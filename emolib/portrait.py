@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emolib.eyes import brightness, shaded
 from emolib.face.alignment import Alignment
 from emolib.face.fitting import fit_image
 from emolib.face.model import Coefficients, FaceModel
@@ -66,6 +67,7 @@ class Portrait:
         self.hef, self.model, self.picture, self.own, self.side, self.scene = hef, model, picture, own, side, scene
         self.view = look(model, own, side)
         self.tones = tones_of(picture)
+        self.bright = brightness(model, own, picture, self.view.image)
         self.image = F.avg_pool2d(self.view.image, side // hef.size)
         with torch.no_grad():
             self.encoded = hef.encode_source(F.avg_pool2d(picture, side // hef.size))
@@ -86,6 +88,7 @@ class Portrait:
         if self.hef.mesh_motion:
             motion = torch.lerp(motion, fine.flow / fine.seen.clamp(min=1e-3), (2 * fine.seen).clamp(max=1))
         rendering = painted_teeth(self.model, wanted, fine.rendering, fine.inside)
+        rendering = shaded(self.model, wanted, rendering, self.bright)
         painted = drawn(rendering, fine.inside, made.light)
         inside, hidden = fine.inside, fine.hidden
         if covered is not None:

@@ -6,10 +6,11 @@ missing could be tried out on these portraits, action by action, until the nets,
 
 - a voice tells EAC of its own emotion, and a cheerful one told to be contemptuous smiled: what lips do not need for speech is what EAC
   shows, told the same, when nothing is said;
-- who is angry draws up the nose with the brows, bares the teeth of an open mouth and does not press lips that speak;
+- who is angry draws up the nose with the brows, opens the mouth wide and bares its teeth where it opens, and presses lips only for p, b, m;
+- who is happy smiles half as broadly again as an actor, or a speaking mouth hides it (neutral faces; those of the ten smiled);
 - disgust does not stretch the lips, which is a smile's; it draws the corners down;
 - contempt is on one side, with the other brow raised: on both it is a smile;
-- brows come down 7 mm and lids to a half; what actors do beyond that folds skin over the eyes, or sleeps;
+- brows come down 9 mm and lids to a half; what actors do beyond that folds skin over the eyes, or sleeps;
 - folds of a smile stay in the skin of a photograph when its lips are made to leave it, and are read as what is left of it.
 
 Rules on actions, frame by frame, so that levels, mixtures and transitions keep their order.
@@ -27,16 +28,19 @@ TOLD = (
 )  # fmt: skip
 BREATH = 25  # frames, one second: what is slower is mood, what is quicker goes with a syllable
 
-FROWN = 0.55  # of browDown: brows 7 mm lower. In full the model's come down 14 mm, over the eyes, as no face can
+FROWN = 0.7  # of browDown: brows 9 mm lower. In full the model's come down 14 mm, over the eyes, as no face can
 LIDS, SQUINT = 0.25, 0.5  # of eyeBlink: how far an expression closes the eyes, to which a squint adds by half
 SNEER = 0.25  # of noseSneer: what contempt shows; beyond it is disgust
 ANGER = {"noseSneer": 1.0, "mouthFrown": 0.6}  # an angry face shows so much more of these, in shares of how angry it is
-SPEAKING = {"mouthLowerDown": 0.9, "mouthUpperUp": 0.9}  # and of these, times how far the jaw is open
+SPEAKING = {"mouthLowerDown": 1.5, "mouthUpperUp": 1.5}  # and of these, times how far the mouth is open,
+LOUD = 0.5  # and so much further it opens, where it is open
+CLOSING, PRESSED = (
+    0.3,
+    0.35,
+)  # of mouthPress: how it shuts an open jaw's lips; what anger does not press, more is a p, b or m
+JOY, LAUGHING = {"mouthSmile": 0.6, "cheekSquint": 0.2}, {"mouthUpperUp": 1.0}  # the same of who smiles
 DISGUST = {"browDown": 0.2, "mouthUpperUp": 0.3, "mouthFrown": 0.8, "eyeSquint": 0.3}
-LESS_ANGRY, LESS_DISGUSTED = (
-    {"mouthPress": 1.0, "eyeSquint": 0.7},
-    {"mouthStretch": 1.0},
-)  # shares that they lose of these
+LESS_ANGRY, LESS_DISGUSTED = {"eyeSquint": 0.7}, {"mouthStretch": 1.0}  # shares that they lose of these
 CONTEMPT = 0.5  # of mouthDimple: what is contempt in full
 STRONGER, WEAKER = (
     {"mouthDimple": 0.3, "browDown": 0.25},
@@ -68,20 +72,26 @@ def as_people(model: FaceModel, beta: Tensor, own: Tensor) -> Tensor:
     """beta (T, 64) as EAC gives it -> as a person shows it in whose photograph the expression is ``own`` (1, 64)."""
     told = _Actions(model, beta)
     wanted = torch.zeros_like(told.values)
-    jaw = told.of("jawOpen")
+    pressed = told.pair("mouthPress")
+    jaw = (told.of("jawOpen") - CLOSING * pressed.mean(1)).clamp(min=0)
     anger = (told.pair("browDown").mean(1) - told.of("browInnerUp")).clamp(min=0)
     disgust = (told.pair("noseSneer").mean(1) - SNEER).clamp(min=0)
+    dimples = told.pair("mouthDimple")
+    contempt = (dimples.mean(1, keepdim=True) / CONTEMPT).clamp(max=1)
+    joy = told.pair("mouthSmile").mean(1) * (1 - contempt[:, 0])
     for share, more, less in (
         (anger, ANGER, LESS_ANGRY),
         (anger * jaw, SPEAKING, {}),
         (disgust, DISGUST, LESS_DISGUSTED),
+        (joy, JOY, {}),
+        (joy * jaw, LAUGHING, {}),
     ):
         for name, amount in more.items():
             wanted[:, told.places(name)] += amount * share[:, None]
         for name, amount in less.items():
             wanted[:, told.places(name)] -= amount * share[:, None] * told.pair(name)
-    dimples = told.pair("mouthDimple")
-    contempt = (dimples.mean(1, keepdim=True) / CONTEMPT).clamp(max=1)
+    wanted[:, told.names.index("jawOpen")] += LOUD * anger * jaw
+    wanted[:, told.places("mouthPress")] -= anger[:, None] * pressed.clamp(max=PRESSED)
     # The side that shows less gives way, all of it where the other shows twice as much.
     weaker = contempt * (3 * (dimples.flip(1) - dimples) / dimples.sum(1, keepdim=True).clamp(min=1e-3)).clamp(0, 1)
     for side, more in ((weaker.flip(1), STRONGER), (weaker, WEAKER)):

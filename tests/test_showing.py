@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emolib.face.loaders import load_face_model
-from emolib.showing import BREATH, FROWN, LEAVING, LIDS, SQUINT, as_people, as_told, within_reach
+from emolib.showing import BREATH, FROWN, JOY, LEAVING, LIDS, PRESSED, SQUINT, as_people, as_told, within_reach
 from synthface.expressions import _AU, FACS
 
 MODEL = load_face_model()
@@ -61,13 +61,28 @@ def test_what_is_quicker_than_a_mood_stays():
 def test_anger_draws_up_the_nose_and_bares_an_open_mouth_but_never_a_closed_one():
     closed, opened = beta_of([{"browDown": 0.5, "mouthPress": 0.6}, {"browDown": 0.5, "jawOpen": 0.5}]).split(1)
     assert read(as_people(MODEL, closed, AT_REST), "noseSneer").mean() == pytest.approx(0.5, abs=0.1)
-    assert read(as_people(MODEL, closed, AT_REST), "mouthPress").mean() == pytest.approx(0.3, abs=0.1)
+    assert read(as_people(MODEL, closed, AT_REST), "mouthPress").mean() == pytest.approx(0.6 - 0.5 * PRESSED, abs=0.1)
     for name in ("mouthLowerDown", "mouthUpperUp"):
         assert read(as_people(MODEL, closed, AT_REST), name).mean() < read(closed, name).mean() + 0.05
         assert read(as_people(MODEL, opened, AT_REST), name).mean() > read(opened, name).mean() + 0.1
     # Brows that are drawn up in the middle are grief or fear.
     grieved = beta_of([{"browDown": 0.5, "browInnerUp": 0.8}])
     assert read(as_people(MODEL, grieved, AT_REST), "noseSneer").mean() < 0.1
+
+
+def test_lips_that_meet_for_a_p_before_an_open_jaw_meet_in_anger_too():
+    p, a = beta_of([{"browDown": 0.9, "jawOpen": 0.2, "mouthPress": 0.7}, {"browDown": 0.9, "jawOpen": 0.5}]).split(1)
+    for name in ("mouthLowerDown", "mouthUpperUp", "jawOpen"):
+        assert read(as_people(MODEL, p, AT_REST), name).mean() < read(p, name).mean() + 0.05
+        assert read(as_people(MODEL, a, AT_REST), name).mean() > read(a, name).mean() + 0.1
+
+
+def test_who_is_happy_smiles_more_than_an_actor_and_bares_teeth_when_the_mouth_opens():
+    closed, opened = beta_of([{"mouthSmile": 0.5}, {"mouthSmile": 0.5, "jawOpen": 0.3}]).split(1)
+    for beta, bared in ((closed, 0.0), (opened, 0.15)):
+        shown = as_people(MODEL, beta, AT_REST)
+        assert read(shown, "mouthSmile").mean() == pytest.approx(0.5 * (1 + JOY["mouthSmile"]), abs=0.08)
+        assert read(shown, "mouthUpperUp").mean() - read(beta, "mouthUpperUp").mean() == pytest.approx(bared, abs=0.06)
 
 
 def test_contempt_is_on_one_side_whichever_it_is():
