@@ -110,6 +110,15 @@ def _emotion_input(emotion: EmotionCondition, intensity: float, transition: floa
     return picture, found
 
 
+def _cut_notes(face: Face, image: np.ndarray) -> list[str]:
+    """What a user should know if the picture ends within the face."""
+    x, y = face.landmarks.T
+    inside = (x > 0) & (x < image.shape[1]) & (y > 0) & (y < image.shape[0])
+    if inside.all():
+        return []
+    return ["the picture ends within the face, whose rest is made up; one with room about the head looks better"]
+
+
 def check(
     source: Source,
     audio: Spoken,
@@ -155,5 +164,5 @@ def check(
         notes.append("H.264 needs even sides: the last row or column of the picture is doubled")
     if face is None and len(faces) > 1:
         notes.append(f"{len(faces)} faces found; the largest talks, choose another with face 2 to {len(faces)}")
-    notes += size_notes(faces[(face or 1) - 1])
+    notes += size_notes(faces[(face or 1) - 1]) + _cut_notes(faces[(face or 1) - 1], image)
     return Request(image, faces, face or 1, voice, wanted, intensity, out, pose, blinks, seed, style, fps, tuple(notes))

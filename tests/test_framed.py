@@ -8,6 +8,7 @@ from emolib.errors import EmolibError
 from emolib.face import framed
 from emolib.face.framed import faces_of
 from emolib.face.landmarks import detect
+from emolib.request import check
 
 ASTRONAUT = skimage.data.astronaut()
 TIGHT = np.ascontiguousarray(ASTRONAUT[80:190, 172:282])
@@ -53,3 +54,13 @@ def test_the_frame_has_the_mean_colour():
     assert (
         square[1, 1].tolist() == [0] * 3 and square[1, 2].tolist() == [255] * 3 and square[0, 0].tolist() == [128] * 3
     )
+
+
+def test_a_user_is_told_that_the_picture_ends_within_the_face(tmp_path):
+    voice = 0.1 * np.sin(np.arange(16000) / 20).astype(np.float32)
+    cut, whole = (
+        check(picture, voice, "sad", 2, tmp_path / "a.mp4")
+        for picture in (ASTRONAUT[95:160, 180:274], ASTRONAUT[:300, 70:370])
+    )
+    assert any("the picture ends within the face" in note for note in cut.notes)
+    assert not any("the picture ends within the face" in note for note in whole.notes)
