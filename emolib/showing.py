@@ -34,10 +34,8 @@ SNEER = 0.25  # of noseSneer: what contempt shows; beyond it is disgust
 ANGER = {"noseSneer": 1.0, "mouthFrown": 0.6}  # an angry face shows so much more of these, in shares of how angry it is
 SPEAKING = {"mouthLowerDown": 1.5, "mouthUpperUp": 1.5}  # and of these, times how far the mouth is open,
 LOUD = 0.5  # and so much further it opens, where it is open
-CLOSING, PRESSED = (
-    0.3,
-    0.35,
-)  # of mouthPress: how it shuts an open jaw's lips; what anger does not press, more is a p, b or m
+CLOSING = 0.3  # of mouthPress: how far it shuts the lips of an open jaw
+PRESSED = 0.35  # of mouthPress: what anger does not press; more is a p, b or m
 JOY, LAUGHING = {"mouthSmile": 0.6, "cheekSquint": 0.2}, {"mouthUpperUp": 1.0}  # the same of who smiles
 DISGUST = {"browDown": 0.2, "mouthUpperUp": 0.3, "mouthFrown": 0.8, "eyeSquint": 0.3}
 LESS_ANGRY, LESS_DISGUSTED = {"eyeSquint": 0.7}, {"mouthStretch": 1.0}  # shares that they lose of these

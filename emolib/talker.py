@@ -38,7 +38,6 @@ from emolib.media.video import VideoWriter
 from emolib.media.voice import Source as Spoken
 from emolib.media.voice import Voice
 from emolib.motion import add_blinks, head_motion
-from emolib.pictured import pictured
 from emolib.portrait import Portrait, portrait_of
 from emolib.request import EmotionCondition, Report, Request, check
 from emolib.showing import as_people, as_told
@@ -269,5 +268,7 @@ class Talker:
             return self.eac.embed_audio(self._heard(emotion))[0]
         if self.eac.encoding != "clip":
             raise EmolibError(f"the EAC variant {self.eac.config['variant']} takes no image as emotion; give a text")
+        from emolib.pictured import pictured  # only who gives a picture waits for the nets that look at it
+
         picture, face = emotion
         return pictured(self.ame, picture, face.landmarks)

@@ -99,7 +99,8 @@ def _place(name: str, arguments: argparse.Namespace) -> tuple[Path, Path | None]
     parent = folder / f"parent_{shipped.name}"
     if arguments.go_on and shipped.is_file() and not parent.is_file():
         shutil.copyfile(shipped, parent)
-    return folder / shipped.name, parent if arguments.go_on and parent.is_file() else None
+    goes_on = arguments.go_on and name != "drawn"  # that is measured, not trained
+    return folder / shipped.name, parent if goes_on and parent.is_file() else None
 
 
 def _sitters(name: str, arguments: argparse.Namespace) -> tuple[People, People]:

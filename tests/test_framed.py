@@ -11,7 +11,6 @@ from emolib.face.landmarks import detect
 from emolib.request import check
 
 ASTRONAUT = skimage.data.astronaut()
-TIGHT = np.ascontiguousarray(ASTRONAUT[80:190, 172:282])
 
 
 def blind(image, *, face=None):
